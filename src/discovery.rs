@@ -1,0 +1,1 @@
+//! Kernel facts become a topology: levels, kinds, names, the CNI.

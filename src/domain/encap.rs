@@ -1,0 +1,1 @@
+//! Bytes that an encapsulation takes from its outer link.

@@ -1,0 +1,1 @@
+//! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.

@@ -1,0 +1,3 @@
+//! Command line of `mtu-agent`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One driver around the pure search: it owns the socket and the clock.

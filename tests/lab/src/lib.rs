@@ -1,0 +1,10 @@
+//! Networks to test `mtu-agent` in. Not shipped; shared by the tests and the benches.
+//!
+//! - [`docker`]: the seed problem, real: a server, a node, a pod, and real dockerds at level 2 and 3.
+//! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
+//! - [`router`]: the same network as a router process between real sockets.
+
+pub mod docker;
+pub mod network;
+pub mod router;
+pub mod scenario;

@@ -1,0 +1,1 @@
+//! What a described path does to packets: seeded, pure, in any time.

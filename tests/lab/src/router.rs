@@ -1,0 +1,1 @@
+//! A [`crate::network`] between real sockets, behind a tun device.

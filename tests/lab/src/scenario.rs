@@ -1,0 +1,1 @@
+//! A path described in a file.
