@@ -1,1 +1,13 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
+
+pub mod capability;
+pub mod host;
+pub mod limits;
+pub mod links;
+mod netlink;
+pub mod netns;
+pub mod nsid;
+pub mod procfs;
+pub mod routes;
+
+pub use netlink::{NetlinkError, RouteSocket};
