@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{
@@ -48,7 +48,7 @@ impl Egress {
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
     /// The routing table has none, or one that says "unreachable", "prohibit" or "blackhole".
-    #[error("no route to {destination}{}: {source}; see `ip route get {destination}`", via(.device.as_deref()))]
+    #[error("no route to {destination}{}; see `ip route get {destination}`", via(.device.as_deref()))]
     NoRoute {
         /// Where to.
         destination: IpAddr,
