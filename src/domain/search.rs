@@ -5,13 +5,57 @@
 //! `None`, then wait for a packet or for [`Search::poll_timeout`], and hand over exactly one event. The search is
 //! over when [`Search::outcome`] is `Some`; a packet that comes later may still be handed over and may still
 //! change the outcome.
+//!
+//! ```text
+//!            a larger size is acked: done
+//!  first ───────────────┬──────────────────────────────────────────────────────────┐
+//!  flight  PTB          ▼ silence                     loss cannot explain the       ▼
+//!    │  └──► probe the  next flight: split what is ──► silence above what passed ─► hop ─► verdict
+//!    │       named size believed, repeat the doubtful    │ budget spent
+//!    │ nothing at all   ▲     │ still doubtful           └────────► lower bound
+//!    └─► repeat, give up └────┘
+//! ```
+//!
+//! The largest size that was acknowledged is a hard lower bound and the only number that is ever an answer. All
+//! else is a matter of how many packets of which sizes stayed unanswered: see `belief`.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use crate::domain::mtu::PathMtu;
 
-use crate::domain::mtu::{IpFamily, PathMtu};
+mod belief;
+mod config;
+mod decide;
+mod ladder;
+mod locate;
+mod outcome;
+mod plan;
+mod ptb;
+mod record;
+mod rtt;
+
+pub use config::{SearchConfig, SearchConfigError};
+pub use outcome::{LimitedBy, Outcome, Progress, Verdict};
+
+use plan::Planned;
+use ptb::Claims;
+use record::{Answer, Record, Silence};
+
+/// Packets that one search may send, those that look for the hop included.
+const PACKET_BUDGET: u32 = 64;
+
+/// Probes that one search may ask for, those that never leave this host included.
+const ATTEMPTS: u16 = 128;
+
+/// Waits for a first answer. After each but the last, more packets that any path should carry are sent.
+const FIRST_WAITS: [Duration; 4] = [
+    Duration::from_millis(300),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(1),
+];
 
 /// Names one probe of one search. The driver carries it in the packet (for ICMP echo: the sequence number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,100 +72,202 @@ pub struct Transmit {
     pub hop_limit: Option<u8>,
 }
 
-/// What to search, and within which limits.
+/// What the search waits for when nothing is left to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SearchConfig {
-    /// IP version of the path.
-    pub family: IpFamily,
-    /// Largest size to try: the MTU of the link that the path leaves by, or what the user allows.
-    pub max: PathMtu,
-    /// A size that is likely the answer: the last known one, or what the kernel learned. Only a hint.
-    pub hint: Option<PathMtu>,
+enum Waiting {
+    /// The answers of a flight.
+    Flight,
+    /// The deadline of the packets that prove the size.
+    Proof,
+    /// The answers that name the hop.
+    Hop,
 }
 
-/// What limits a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct LimitedBy {
-    /// Router that sent the PTB, or the last one that a vanishing packet passed.
-    pub address: Option<IpAddr>,
-    /// Its distance: 1 is the first router; 0 is this host's own link.
-    pub hop: Option<u8>,
+/// A packet that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    due: Instant,
+    packet: Planned,
 }
 
-/// What the search found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Packets up to `path_mtu` pass, larger ones are refused with a PTB, or by our own link.
-    Exact {
-        /// The path MTU.
-        path_mtu: PathMtu,
-    },
-    /// Packets up to `path_mtu` pass, larger ones vanish, and no PTB comes.
-    BlackHole {
-        /// The path MTU.
-        path_mtu: PathMtu,
-    },
-    /// Packets of `path_mtu` pass; whether larger ones do could not be told.
-    LowerBound {
-        /// Largest size that passed.
-        path_mtu: PathMtu,
-    },
-    /// The answers contradict each other; no number is known.
-    Inconsistent,
-    /// Not even the smallest probes were answered; no number is known.
-    Unreachable,
+/// Search of one path MTU.
+#[derive(Clone, Debug)]
+pub struct Search {
+    config: SearchConfig,
+    /// Largest size that our own link sends.
+    top: u16,
+    is_own_link_the_limit: bool,
+    record: Record,
+    claims: Claims,
+    queue: VecDeque<Queued>,
+    waiting: Waiting,
+    next_id: u16,
+    flights: u32,
+    unanswered_rounds: usize,
+    is_swept: bool,
+    unreachable_from: Option<IpAddr>,
+    /// Verdict, hop, and when it was told.
+    told: Option<(Verdict, Option<LimitedBy>, Instant)>,
+    started_at: Instant,
 }
 
-impl Verdict {
-    /// The number that this verdict tells, if it tells one.
-    pub fn path_mtu(self) -> Option<PathMtu> {
-        match self {
-            Self::Exact { path_mtu } | Self::BlackHole { path_mtu } | Self::LowerBound { path_mtu } => {
-                Some(path_mtu)
+impl Search {
+    /// A search that has sent nothing yet.
+    pub fn new(config: SearchConfig, now: Instant) -> Result<Self, SearchConfigError> {
+        config.check()?;
+        let mut search = Self {
+            config,
+            top: config.max.get(),
+            is_own_link_the_limit: false,
+            record: Record::default(),
+            claims: Claims::default(),
+            queue: VecDeque::new(),
+            waiting: Waiting::Flight,
+            next_id: 0,
+            flights: 0,
+            unanswered_rounds: 0,
+            is_swept: false,
+            unreachable_from: None,
+            told: None,
+            started_at: now,
+        };
+        search.launch(now, plan::first(&config).into_iter().map(|size| Planned::now(size, None)));
+        Ok(search)
+    }
+
+    /// Next probe to send now. The driver calls until `None`.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        let next = self.queue.front().filter(|queued| queued.due <= now)?.packet;
+        self.queue.pop_front();
+        let id = ProbeId(self.next_id);
+        self.next_id += 1;
+        self.record.sent(id, next.size, next.hop_limit, now);
+        let size = PathMtu::new(next.size).expect("no plan goes below the least size of its family");
+        Some(Transmit { id, size, hop_limit: next.hop_limit })
+    }
+
+    /// When [`Search::handle_timeout`] wants to be called, if ever.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.told.is_some() {
+            return None;
+        }
+        match self.queue.front() {
+            Some(queued) => Some(queued.due),
+            None => Some(self.wakes_at()),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// The destination answered probe `id`: its size passes.
+    pub fn handle_ack(&mut self, now: Instant, id: ProbeId) {
+        if !self.record.acked(id, now) {
+            return;
+        }
+        if let Some((verdict, _, _)) = self.told {
+            self.correct(verdict, now);
+        } else {
+            self.advance(now);
+        }
+    }
+
+    /// A router refused probe `id` for its size and named `mtu`. The driver has verified the quote.
+    pub fn handle_ptb(&mut self, now: Instant, id: ProbeId, mtu: u32, from: IpAddr) {
+        let Some(probe) = self.record.get(id) else { return };
+        if probe.answer.is_some() || self.told.is_some() {
+            return;
+        }
+        let passed = self.record.largest_acked();
+        let known = self.claims.ignored;
+        let news = self.claims.note(self.config.family, passed, probe.size, mtu, from);
+        if self.claims.ignored > known {
+            return;
+        }
+        self.record.answer(id, Answer::Ptb { from });
+        if let Some(claim) = news {
+            self.follow(now, claim.mtu);
+        }
+        self.advance(now);
+    }
+
+    /// Our own link refused to send probe `id` (`EMSGSIZE`): it carries no more than `mtu`, if that is known.
+    pub fn handle_local_limit(&mut self, now: Instant, id: ProbeId, mtu: Option<u32>) {
+        let Some(probe) = self.record.get(id) else { return };
+        if !self.record.answer(id, Answer::NotSent) {
+            return;
+        }
+        let named = mtu.and_then(|mtu| u16::try_from(mtu).ok());
+        let limit = named.unwrap_or(probe.size.saturating_sub(1));
+        // The kernel sometimes refuses a size that it says it carries: then this one packet was not sent.
+        if limit < self.top && limit < probe.size {
+            self.top = limit.max(self.record.largest_acked().unwrap_or(self.config.control()));
+            self.is_own_link_the_limit = true;
+            let top = self.top;
+            self.queue.retain(|queued| queued.packet.size <= top);
+            let is_tried = self.record.probes().iter().any(|probe| probe.size == top);
+            if !is_tried && self.told.is_none() {
+                self.launch(now, [Planned::now(top, None)]);
             }
-            Self::Inconsistent | Self::Unreachable => None,
+        }
+        self.advance(now);
+    }
+
+    /// The hop limit of probe `id` ended at the router `from`.
+    pub fn handle_time_exceeded(&mut self, now: Instant, id: ProbeId, from: IpAddr) {
+        if self.record.answer(id, Answer::TimeExceeded { from }) {
+            self.advance(now);
         }
     }
 
-    /// The number that may lower a published value: exact and black hole; a lower bound never does.
-    pub fn cap(self) -> Option<PathMtu> {
-        match self {
-            Self::Exact { path_mtu } | Self::BlackHole { path_mtu } => Some(path_mtu),
-            Self::LowerBound { .. } | Self::Inconsistent | Self::Unreachable => None,
+    /// Probe `id` cannot get there: a router at `from` says so, or this host itself.
+    pub fn handle_unreachable(&mut self, now: Instant, id: ProbeId, from: Option<IpAddr>) {
+        let answer = if from.is_some() { Answer::Unreachable } else { Answer::NotSent };
+        if !self.record.answer(id, answer) {
+            return;
         }
+        self.unreachable_from = self.unreachable_from.or(from);
+        let refused = self.record.probes().iter().filter(|probe| probe.answer == Some(Answer::Unreachable));
+        let is_final = from.is_none() || refused.count() >= 2;
+        if is_final && self.record.largest_acked().is_none() {
+            self.tell(Verdict::Unreachable, from.map(|from| LimitedBy { address: Some(from), hop: None }), now);
+        }
+        self.advance(now);
     }
 
-    /// Its name in JSON and in metric labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact { .. } => "exact",
-            Self::BlackHole { .. } => "black_hole",
-            Self::LowerBound { .. } => "lower_bound",
-            Self::Inconsistent => "inconsistent",
-            Self::Unreachable => "unreachable",
+    /// What was found; `None` while the search goes on.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let (verdict, limited_by, told_at) = self.told?;
+        let (probes_sent, bytes_sent) = self.record.sent_totals();
+        let began = self.record.first_sent_at().unwrap_or(self.started_at);
+        let (answered, lost) = self.record.passing(told_at);
+        let share = |part: u32, all: u32| Some(f32::from(u16::try_from(part).ok()?) / f32::from(u16::try_from(all).ok()?));
+        Some(Outcome {
+            verdict,
+            limited_by,
+            probes_sent,
+            bytes_sent,
+            flights: self.flights,
+            rtt: self.record.min_rtt(),
+            loss: if answered + lost == 0 { None } else { share(lost, answered + lost) },
+            ptbs_ignored: self.claims.ignored,
+            elapsed: told_at.saturating_duration_since(began),
+        })
+    }
+
+    /// How far the search is.
+    pub fn progress(&self) -> Progress {
+        let passed = self.record.largest_acked();
+        let last = self.record.last_sent_at().unwrap_or(self.started_at);
+        let silent = self.record.silent_above_passed(last, Silence::Suspected);
+        let size = |size: Option<u16>| size.and_then(|size| PathMtu::new(size).ok());
+        Progress {
+            largest_passed: size(passed),
+            smallest_lost: size(silent.first().copied()),
+            flight: self.flights,
+            probes_sent: self.record.sent_totals().0,
         }
     }
-}
-
-/// Verdict of a search, with what it took.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
-    /// What was found.
-    pub verdict: Verdict,
-    /// What limits the path, where that is known.
-    pub limited_by: Option<LimitedBy>,
-    /// Packets sent.
-    pub probes_sent: u32,
-    /// Bytes sent, IP headers included.
-    pub bytes_sent: u32,
-    /// Rounds of packets sent together.
-    pub flights: u32,
-    /// Smallest round-trip time that was seen.
-    pub rtt: Option<Duration>,
-    /// Share of probes of passing size that were not answered, between 0 and 1.
-    pub loss: Option<f32>,
-    /// PTBs that matched a probe but named an impossible size (RFC 8899 §4.6.2); they changed nothing.
-    pub ptbs_ignored: u32,
-    /// From the first packet sent to the verdict.
-    pub elapsed: Duration,
 }
