@@ -6,6 +6,7 @@ pub mod docker;
 mod handles;
 pub mod identity;
 pub mod inventory;
+pub mod measure;
 pub mod nesting;
 pub mod path;
 pub mod role;

@@ -179,7 +179,7 @@ impl Prober {
             family,
         })?;
         let max = max.map_or(link_max, |max| max.min(link_max));
-        let config = SearchConfig { family, max, hint: hint.or(egress.learned) };
+        let config = SearchConfig { family, max, hint: hint.or(egress.learned), localise: true };
         let id = fresh_number("echo identifier");
         let socket =
             IcmpSocket::open(&SocketConfig { destination, scope: egress.ifindex, source, device, id, choice })?;
