@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -13,6 +14,7 @@ use mtu_lab::docker::{
     Container, DockerLab, Dockerd, Download, Exit, Family, HOST_END, LabError, Level, NetnsLab, Place, Ptb,
     UPLINK,
 };
+use rustix::process::{Pid, Signal, kill_process_group};
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
@@ -26,6 +28,7 @@ fn with_ptbs_blocked_a_download_works_in_the_pod_and_hangs_at_levels_2_and_3() -
     for level in [Level::Two, Level::Three] {
         let container = lab.start_container(level, &Container::on_network("bridge"))?;
         assert_eq!(lab.download(&container)?, Download::Hung, "level {level}");
+        assert_eq!(lab.download_in_build(level, &[])?, Download::Hung, "build at level {level}");
     }
     Ok(())
 }
@@ -40,6 +43,7 @@ fn with_ptbs_let_through_a_download_works_at_every_level() -> Result<()> {
         let container = lab.start_container(level, &Container::on_network("bridge"))?;
         assert_eq!(lab.link_mtu(&container, "eth0")?, 1500);
         assert_eq!(lab.download(&container)?, Download::Completed, "level {level}");
+        assert_eq!(lab.download_in_build(level, &[])?, Download::Completed, "build at level {level}");
     }
     Ok(())
 }
@@ -87,15 +91,21 @@ fn ipv6_downloads_work_at_every_level_that_knows_the_mtu_and_hang_at_others() ->
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_virtual_machine_has_bridges_of_1500_under_an_uplink_of_1460() -> Result<()> {
-    let lab = DockerLab::vm().ptb(Ptb::Blocked).build()?;
+    let lab = DockerLab::vm().ptb(Ptb::Blocked).level2(Dockerd::new()).build()?;
     assert_eq!(lab.link_mtu(Place::Node, UPLINK)?, 1460);
     assert_eq!(lab.link_mtu(Place::Node, "docker0")?, 1500);
     assert_eq!(lab.download(Place::Node)?, Download::Completed);
-    let container = lab.start_container(Level::One, &Container::on_network("bridge"))?;
-    assert_eq!(lab.link_mtu(&container, "eth0")?, 1500);
-    assert_eq!(lab.download(&container)?, Download::Hung);
-    lab.set_ptb(Ptb::Allowed)?;
-    assert_eq!(lab.download(&container)?, Download::Completed);
+    let containers =
+        [Level::One, Level::Two].map(|level| lab.start_container(level, &Container::on_network("bridge")));
+    for container in &containers {
+        let container = container.as_ref().expect("it starts");
+        assert_eq!(lab.link_mtu(container, "eth0")?, 1500);
+        lab.set_ptb(Ptb::Blocked)?;
+        assert_eq!(lab.download(container)?, Download::Hung);
+        lab.set_ptb(Ptb::Allowed)?;
+        assert_eq!(lab.download(container)?, Download::Completed);
+        lab.flush_route_cache(Place::Server)?;
+    }
     Ok(())
 }
 
@@ -169,7 +179,7 @@ fn labs_in_parallel_do_not_meet() -> Result<()> {
     assert_eq!(allowed.link_mtu(Place::Pod, "eth0")?, 1400);
     assert_eq!(blocked.download(&hangs)?, Download::Hung);
     assert_eq!(allowed.download(&works)?, Download::Completed);
-    drop(blocked.shut_down());
+    blocked.shut_down()?;
     assert_eq!(allowed.download(&works)?, Download::Completed);
     Ok(())
 }
@@ -220,33 +230,55 @@ fn nothing_is_left_of_a_lab_that_was_dropped() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn nothing_is_left_of_a_lab_whose_test_panicked() -> Result<()> {
+    let lab = DockerLab::builder().build()?;
+    let traces = Traces::of(lab.name(), lab.supervisor()?)?;
+    let test = std::thread::spawn(move || {
+        let _hanging = lab.spawn(Place::Node, &mut NetnsLab::command(&["sleep", "infinity"]));
+        panic!("a test that fails");
+    });
+    assert!(test.join().is_err());
+    assert_eq!(traces.left()?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn nothing_is_left_of_a_lab_whose_test_was_killed() -> Result<()> {
+    nothing_is_left_after(Signal::KILL)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn nothing_is_left_of_a_lab_whose_test_was_interrupted() -> Result<()> {
+    nothing_is_left_after(Signal::INT)
+}
+
+/// As a terminal and a test runner do it, the signal is for the whole process group.
+fn nothing_is_left_after(signal: Signal) -> Result<()> {
     let before = machine();
     let mut test = Command::new(std::env::current_exe()?)
         .args(["--ignored", "--exact", "a_lab_is_held_until_its_test_ends", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .process_group(0)
         .spawn()?;
     let said = BufReader::new(test.stdout.take().context("it has a stdout")?);
-    let mut lines = said.lines();
-    let (name, supervisor) = loop {
-        let line = lines.next().context("the test says which lab it holds")??;
-        if let Some((_, lab)) = line.split_once("holds ") {
-            let (name, supervisor) = lab.split_once(' ').context("a name and a pid")?;
-            break (name.to_owned(), supervisor.parse()?);
-        }
-    };
-    let (traces, cleaned_up) = (Traces::of(&name, supervisor)?, Exit::of(supervisor)?);
+    let holds = said.lines().find_map(|line| Some(line.ok()?.split_once("holds ")?.1.to_owned()));
+    let holds = holds.context("the test says which lab it holds")?;
+    let (name, supervisor) = holds.split_once(' ').context("a name and a pid")?;
+    let supervisor = supervisor.parse()?;
+    let (traces, cleaned_up) = (Traces::of(name, supervisor)?, Exit::of(supervisor)?);
     assert!(!traces.left()?.is_empty());
-    test.kill()?;
-    test.wait()?;
+    kill_process_group(Pid::from_child(&test), signal)?;
+    assert!(!test.wait()?.success());
     assert!(cleaned_up.wait(Duration::from_secs(30))?, "the supervisor still runs");
     assert_eq!(traces.left()?, [""; 0]);
     assert_eq!(machine(), before);
     Ok(())
 }
 
-/// What [`nothing_is_left_of_a_lab_whose_test_was_killed`] kills. Run with the others it ends at once.
+/// What [`nothing_is_left_after`] ends. Run with the others it ends at once.
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_lab_is_held_until_its_test_ends() -> Result<()> {
@@ -306,15 +338,21 @@ impl Traces {
     }
 }
 
-/// What a careless lab would change on the machine: names of links and namespaces, and files of daemons.
-fn machine() -> Vec<String> {
-    let places =
-        ["/sys/class/net", "/run", "/run/netns", "/etc/docker", "/opt", "/var/lib", "/var/run/docker"];
-    let mut found: Vec<_> = places
-        .iter()
-        .filter_map(|place| fs::read_dir(place).ok())
-        .flat_map(|entries| entries.flatten().map(|entry| entry.path().display().to_string()))
-        .collect();
-    found.sort();
-    found
+/// What a careless lab would leave, of what is there: links, names, and files of daemons.
+fn machine() -> Vec<&'static str> {
+    let all = [
+        "/sys/class/net/cali0a1b2c3d4e5",
+        "/sys/class/net/docker0",
+        "/sys/class/net/up0",
+        "/run/netns/pod",
+        "/run/lab",
+        "/run/docker",
+        "/run/containerd",
+        "/etc/docker/key.json",
+        "/opt/containerd",
+        "/var/lib/docker",
+        "/var/lib/containerd",
+        "/root/.docker",
+    ];
+    all.into_iter().filter(|path| Path::new(path).exists()).collect()
 }

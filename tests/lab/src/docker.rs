@@ -25,6 +25,8 @@
 //! # }
 //! ```
 
+mod builder;
+mod client;
 mod container;
 mod dockerd;
 mod download;
@@ -44,6 +46,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+pub use builder::Builder;
 pub use container::{Container, ContainerSpec};
 pub use dockerd::{Dockerd, Level};
 pub use download::{Download, Family};
@@ -54,104 +57,9 @@ pub use process::{Exit, Process};
 pub use rustix::process::Signal;
 pub use topology::{HOST_END, NODE, NODE6, POD, POD6, Ptb, SERVER, SERVER6, UPLINK};
 
-use dockerd::{Client, Daemon, Host};
+use client::Client;
+use dockerd::{Daemon, Host};
 use http::HttpServer;
-use topology::Topology;
-
-/// A lab that is to be built.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    ptb: Ptb,
-    uplink_mtu: u16,
-    pod_mtu: Option<u16>,
-    ipv6: bool,
-    dockerds: BTreeMap<Level, Dockerd>,
-}
-
-impl Builder {
-    /// What becomes of the "packet too big" that the hop before the narrow link owes to the server.
-    #[must_use]
-    pub fn ptb(mut self, ptb: Ptb) -> Self {
-        self.ptb = ptb;
-        self
-    }
-
-    /// The MTU of the node's uplink.
-    #[must_use]
-    pub fn uplink_mtu(mut self, mtu: u16) -> Self {
-        self.uplink_mtu = mtu;
-        self
-    }
-
-    /// The MTU of both ends of the pod's veth. A virtual machine has no pod, and this has no effect.
-    #[must_use]
-    pub fn pod_mtu(mut self, mtu: u16) -> Self {
-        self.pod_mtu = self.pod_mtu.map(|_| mtu);
-        self
-    }
-
-    /// Whether there is IPv6 beside IPv4, at all levels.
-    #[must_use]
-    pub fn ipv6(mut self, ipv6: bool) -> Self {
-        self.ipv6 = ipv6;
-        self
-    }
-
-    /// The dockerd of a virtual machine.
-    #[must_use]
-    pub fn level1(self, dockerd: impl Into<Option<Dockerd>>) -> Self {
-        self.dockerd(Level::One, dockerd.into())
-    }
-
-    /// The dockerd of the pod, or the one in a container of a virtual machine.
-    #[must_use]
-    pub fn level2(self, dockerd: impl Into<Option<Dockerd>>) -> Self {
-        self.dockerd(Level::Two, dockerd.into())
-    }
-
-    /// The dockerd in a container of level 2.
-    #[must_use]
-    pub fn level3(self, dockerd: impl Into<Option<Dockerd>>) -> Self {
-        self.dockerd(Level::Three, dockerd.into())
-    }
-
-    /// Builds it, and returns when all its dockerds are ready.
-    pub fn build(self) -> Result<DockerLab> {
-        needs::check(needs::DOCKER)?;
-        let netns = NetnsLab::new()?;
-        let topology = Topology { lab: &netns, ipv6: self.ipv6 };
-        if let Some(mtu) = self.pod_mtu {
-            topology.server_and_node(self.uplink_mtu).context("build the server and the node")?;
-            topology.pod(mtu).context("build the pod")?;
-        } else {
-            topology.server_router_and_node(self.uplink_mtu).context("build the virtual machine")?;
-        }
-        let listening = netns.enter(Place::Server, || HttpServer::listen(download::PORT, self.ipv6))?;
-        let http = HttpServer::serve(listening.context("listen at the server")?).context("serve HTTP")?;
-        let lab = DockerLab {
-            _http: http,
-            daemons: Mutex::default(),
-            ipv6: self.ipv6,
-            pod: self.pod_mtu.is_some(),
-            netns,
-        };
-        lab.set_ptb(self.ptb)?;
-        lab.check_in(Place::Node, &["sh", "-c", include_str!("docker/image.sh")])
-            .context("make the image")?;
-        for (level, dockerd) in &self.dockerds {
-            lab.start_dockerd(*level, dockerd)?;
-        }
-        Ok(lab)
-    }
-
-    fn dockerd(mut self, level: Level, dockerd: Option<Dockerd>) -> Self {
-        match dockerd {
-            Some(dockerd) => self.dockerds.insert(level, dockerd),
-            None => self.dockerds.remove(&level),
-        };
-        self
-    }
-}
 
 /// A node with real dockerds, and a server to download from. All that a [`NetnsLab`] does, it does too.
 #[derive(Debug)]
@@ -167,24 +75,12 @@ pub struct DockerLab {
 impl DockerLab {
     /// A pod of 1450 under an uplink of 1500, and a dockerd without configuration in it; no IPv6.
     pub fn builder() -> Builder {
-        Builder {
-            ptb: Ptb::Allowed,
-            uplink_mtu: 1500,
-            pod_mtu: Some(1450),
-            ipv6: false,
-            dockerds: BTreeMap::from([(Level::Two, Dockerd::new())]),
-        }
+        Builder::pod()
     }
 
     /// A virtual machine with an uplink of 1460 behind a router, and a dockerd without configuration on it.
     pub fn vm() -> Builder {
-        Builder {
-            ptb: Ptb::Allowed,
-            uplink_mtu: 1460,
-            pod_mtu: None,
-            ipv6: false,
-            dockerds: BTreeMap::from([(Level::One, Dockerd::new())]),
-        }
+        Builder::vm()
     }
 
     /// Drops, or lets through, the "packet too big" of the hops before a narrow link, from now on.
@@ -224,6 +120,12 @@ impl DockerLab {
         dockerd::log(&self.netns, level)
     }
 
+    /// The pid of the dockerd of a level, as processes in the lab see it (but not those in a container).
+    pub fn dockerd_pid(&self, level: Level) -> Result<u32> {
+        let daemons = self.daemons();
+        daemons.get(&level).with_context(|| format!("no dockerd of level {level} runs"))?.pid()
+    }
+
     /// The container of the level outward that the dockerd of this level runs in.
     pub fn dockerd_container(&self, level: Level) -> Result<Container> {
         let outward = level.outward().context("a dockerd of level 1 runs on the node")?;
@@ -261,6 +163,11 @@ impl DockerLab {
         self.docker(level, &words).map(drop)
     }
 
+    /// Runs `docker` as [`Self::docker`] does, with this stdin: `build -` reads a Dockerfile there.
+    pub fn docker_with_input(&self, level: Level, words: &[&str], input: &str) -> Result<String> {
+        self.client(level).run_with_input(words, input)
+    }
+
     /// Downloads the server's file over IPv4, from a new process in `place`.
     pub fn download<'a>(&self, place: impl Into<Place<'a>>) -> Result<Download> {
         self.download_over(Family::V4, place)
@@ -269,6 +176,11 @@ impl DockerLab {
     /// Downloads the server's file from a new process in `place`.
     pub fn download_over<'a>(&self, family: Family, place: impl Into<Place<'a>>) -> Result<Download> {
         download::download(&self.netns, place.into(), family)
+    }
+
+    /// Downloads the server's file over IPv4 in a `docker build`, with these arguments (`--network=…`).
+    pub fn download_in_build(&self, level: Level, arguments: &[&str]) -> Result<Download> {
+        download::download_in_build(&self.client(level), arguments)
     }
 
     /// Where the server's file of [`FILE_BYTES`] is.

@@ -1,10 +1,15 @@
 //! Containers of the lab's dockerds.
 
-use std::{fs, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 
-use super::{Level, dockerd::Client, machine::Machine, process::nspids};
+use super::{Level, client::Client, machine::Machine, process::nspids};
 
 /// What a container is to be started with. See [`Container::on_network`].
 #[derive(Clone, Debug)]
@@ -146,14 +151,14 @@ impl Drop for Container {
 /// What the lab calls the process that is `pid` in the container whose process 1 is `daemon`.
 fn lab_pid(machine: &Arc<Machine>, daemon: u32, pid: u32) -> Result<u32> {
     let proc = machine.path("/proc");
-    let wanted = identity(proc.join(format!("{daemon}/root/proc/{pid}/ns/pid")))?;
+    let wanted = identity(&proc.join(format!("{daemon}/root/proc/{pid}/ns/pid")))?;
     for entry in fs::read_dir(&proc).context("list the processes of the lab")? {
         let Ok(candidate) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
         let directory = proc.join(candidate.to_string());
         let Ok(status) = fs::read_to_string(directory.join("status")) else { continue };
         // Process 1 of the pid namespace in question; others of it have other numbers there.
         if nspids(&status).last() == Some(&1)
-            && identity(directory.join("ns/pid")).is_ok_and(|id| id == wanted)
+            && identity(&directory.join("ns/pid")).is_ok_and(|id| id == wanted)
         {
             return Ok(candidate);
         }
@@ -161,6 +166,6 @@ fn lab_pid(machine: &Arc<Machine>, daemon: u32, pid: u32) -> Result<u32> {
     anyhow::bail!("no process of the lab is {pid} in the container of process {daemon}")
 }
 
-fn identity(namespace: PathBuf) -> Result<PathBuf> {
-    fs::read_link(&namespace).with_context(|| format!("read {}", namespace.display()))
+fn identity(namespace: &Path) -> Result<PathBuf> {
+    fs::read_link(namespace).with_context(|| format!("read {}", namespace.display()))
 }

@@ -5,7 +5,6 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
     os::unix::net::UnixDatagram,
     process::{Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -13,10 +12,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
 use super::{
-    Container, LabError, NetnsLab, Place, Process,
-    machine::{Machine, Mounts},
-    netns_lab::checked,
-    process::wait_readable,
+    Container, LabError, NetnsLab, Place, Process, client::Client, machine::Mounts, process::wait_readable,
 };
 
 /// How deep a dockerd's containers are: the host is level 0, its pods and containers are level 1.
@@ -50,7 +46,7 @@ impl Level {
     }
 
     /// Where a daemon keeps its files, in the lab as in its container.
-    fn directory(self) -> String {
+    pub(super) fn directory(self) -> String {
         format!("/run/lab/level{}", self.number())
     }
 }
@@ -110,43 +106,7 @@ const NESTED: &str = "--cap-add=NET_ADMIN --cap-add=NET_RAW --cap-add=SYS_ADMIN 
     --volume=/sys/fs/cgroup:/sys/fs/cgroup --sysctl=net.ipv6.conf.default.accept_dad=0";
 
 /// How long a daemon may take to start, or to stop, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The docker client of one daemon.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    machine: Arc<Machine>,
-    level: Level,
-}
-
-impl Client {
-    pub(super) fn new(machine: &Arc<Machine>, level: Level) -> Self {
-        Self { machine: Arc::clone(machine), level }
-    }
-
-    pub(super) fn level(&self) -> Level {
-        self.level
-    }
-
-    pub(super) fn machine(&self) -> &Arc<Machine> {
-        &self.machine
-    }
-
-    /// Runs `docker` with these words, and returns what it says.
-    pub(super) fn run(&self, words: &[&str]) -> Result<String> {
-        let mut command = self.command(words);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let namespaces = self.machine.namespaces()?;
-        let child = self.machine.spawn(namespaces.net(), Mounts::Lab, &mut command)?;
-        let output = child.wait_with_output().context("wait for `docker`")?;
-        checked(words, output).with_context(|| format!("ask dockerd of level {}", self.level))
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let socket = format!("unix://{}/sock", self.level.directory());
-        NetnsLab::command(&[&["docker", "-H", &socket], words].concat())
-    }
-}
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a daemon is to run.
 pub(super) enum Host<'a> {
@@ -220,9 +180,14 @@ impl Daemon {
     pub(super) fn stop(self, lab: &NetnsLab, level: Level) -> Result<()> {
         self.process.signal(Signal::TERM)?;
         match self.process.wait_for(PATIENCE)? {
-            Some(_) => Ok(()),
+            Some(_ended) => Ok(()),
             None => Err(failure(lab, level, format!("still runs {PATIENCE:?} after SIGTERM")).into()),
         }
+    }
+
+    /// The pid of the dockerd, as processes in the lab see it.
+    pub(super) fn pid(&self) -> Result<u32> {
+        self.container.as_ref().map_or_else(|| self.process.lab_pid(), |container| Ok(container.pid()))
     }
 
     pub(super) fn container(&self) -> Option<&Container> {

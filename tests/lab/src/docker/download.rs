@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result};
 
 use super::{
     LabError, NetnsLab, Place,
+    client::Client,
+    dockerd::IMAGE,
     http::FILE_BYTES,
     topology::{SERVER, SERVER6},
 };
@@ -62,4 +64,31 @@ pub(super) fn download(lab: &NetnsLab, place: Place<'_>, family: Family) -> Resu
     let command = words.join(" ");
     let failure = LabError::Command { command, status: output.status, stderr };
     Err(failure).with_context(|| format!("download {url} at {place:?}"))
+}
+
+/// Downloads the file in a step of a `docker build`, where only what is in the image can be run.
+pub(super) fn download_in_build(client: &Client, arguments: &[&str]) -> Result<Download> {
+    let dockerfile = format!(
+        r"FROM {IMAGE}
+RUN printf 'GET /file HTTP/1.0\r\n\r\n' | timeout 4 nc {SERVER} {PORT} >/file; \
+    echo ended=$? bytes=$(wc -c </file)
+"
+    );
+    let said = client.run_with_input(
+        &[&["build", "--no-cache", "--force-rm", "--quiet=false"], arguments, &["-"]].concat(),
+        &dockerfile,
+    )?;
+    // Last on its line, behind colours, and not the step as docker repeats it.
+    let (ended, bytes) = said
+        .lines()
+        .filter_map(|line| line.rsplit_once("ended=")?.1.split_once(" bytes="))
+        .find(|(ended, _)| ended.parse::<u8>().is_ok())
+        .with_context(|| format!("the build says {said:?}"))?;
+    match (ended, bytes.parse::<usize>()) {
+        // The file comes with a header.
+        ("0", Ok(bytes)) if bytes > FILE_BYTES => Ok(Download::Completed),
+        // Of GNU's `timeout`, or of the older busybox's, which only says that SIGTERM ended it.
+        ("124" | "143", Ok(bytes)) if bytes < FILE_BYTES => Ok(Download::Hung),
+        _ => anyhow::bail!("download from {SERVER} in a build: `nc` ended with {ended} after {bytes} bytes"),
+    }
 }

@@ -14,6 +14,9 @@ use socket2::SockRef;
 /// The size of the file that is served, whatever its path.
 pub const FILE_BYTES: usize = 2_000_000;
 
+/// Small beside the file, so that a download that hangs does so while the file is written.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+
 /// Answers each connection with the file, until it is dropped.
 #[derive(Debug)]
 pub(super) struct HttpServer {
@@ -74,6 +77,7 @@ fn accept(listener: &TcpListener) {
 fn answer(mut stream: TcpStream) -> io::Result<()> {
     // Closed with data that nobody acknowledges, a socket would keep its network namespace for minutes.
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES)?;
     let mut request = Vec::new();
     let mut part = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -84,7 +88,8 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {FILE_BYTES}\r\nConnection: close\r\n\r\n")?;
     stream.write_all(&vec![b'm'; FILE_BYTES])?;
-    // The client has all of it when it closes; before that, closing would throw the rest away.
+    // What is left now fits into the small buffer: only a download that hung was reset.
+    SockRef::from(&stream).set_linger(None)?;
     stream.shutdown(Shutdown::Write)?;
     while stream.read(&mut part)? > 0 {}
     Ok(())

@@ -2,11 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, Output, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
 };
@@ -125,6 +125,21 @@ impl Machine {
             command.spawn()
         });
         spawned.with_context(|| format!("start `{what}` in the lab"))
+    }
+
+    /// Runs `command` with this stdin, to its end.
+    pub(super) fn pipe(&self, netns: BorrowedFd<'_>, command: &mut Command, input: &str) -> Result<Output> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn(netns, Mounts::Lab, command)?;
+        let mut stdin = child.stdin.take().context("the command has a stdin")?;
+        let written = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().with_context(|| format!("wait for `{}`", words(command)))?;
+        // One that fails early does not read all: its own error is the better one.
+        if output.status.success() {
+            written.with_context(|| format!("write the input of `{}`", words(command)))?;
+        }
+        Ok(output)
     }
 
     /// Starts `command` as [`Self::spawn`] does, for longer than a call.

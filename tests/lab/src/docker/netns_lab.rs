@@ -1,7 +1,6 @@
 //! A lab without docker: network namespaces with private names, and commands in them.
 
 use std::{
-    io::Write as _,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -204,17 +203,8 @@ impl NetnsLab {
 
     fn pipe<'a>(&self, place: impl Into<Place<'a>>, words: &[&str], input: &str) -> Result<String> {
         let netns = self.open(place.into())?;
-        let mut command = Self::command(words);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.machine.spawn(netns.as_fd(), Mounts::Lab, &mut command)?;
-        let mut stdin = child.stdin.take().context("the command has a stdin")?;
-        // One that ends early does not read all: what it says about that is the error, not the broken pipe.
-        let written = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        let output = child.wait_with_output().context("wait for the command")?;
-        let said = checked(words, output).with_context(|| format!("with the input\n{input}"))?;
-        written.with_context(|| format!("write the input of `{}`", words.join(" ")))?;
-        Ok(said)
+        let output = self.machine.pipe(netns.as_fd(), &mut Self::command(words), input)?;
+        checked(words, output).with_context(|| format!("with the input\n{input}"))
     }
 }
 
