@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::UdpSocket,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
@@ -11,8 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use mtu_lab::docker::{
-    Container, DockerLab, Dockerd, Download, Exit, Family, HOST_END, LabError, Level, NetnsLab, Place, Ptb,
-    UPLINK,
+    Container, DockerLab, Dockerd, Download, Exit, Family, HOST_END, LabError, Level, NetnsLab, POD6, Place,
+    Ptb, UPLINK,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -91,7 +92,7 @@ fn ipv6_downloads_work_at_every_level_that_knows_the_mtu_and_hang_at_others() ->
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_virtual_machine_has_bridges_of_1500_under_an_uplink_of_1460() -> Result<()> {
-    let lab = DockerLab::vm().ptb(Ptb::Blocked).level2(Dockerd::new()).build()?;
+    let lab = DockerLab::vm().ptb(Ptb::Blocked).ipv6(true).level2(Dockerd::new()).build()?;
     assert_eq!(lab.link_mtu(Place::Node, UPLINK)?, 1460);
     assert_eq!(lab.link_mtu(Place::Node, "docker0")?, 1500);
     assert_eq!(lab.download(Place::Node)?, Download::Completed);
@@ -104,6 +105,7 @@ fn a_virtual_machine_has_bridges_of_1500_under_an_uplink_of_1460() -> Result<()>
         assert_eq!(lab.download(container)?, Download::Hung);
         lab.set_ptb(Ptb::Allowed)?;
         assert_eq!(lab.download(container)?, Download::Completed);
+        assert_eq!(lab.download_over(Family::V6, container)?, Download::Completed);
         lab.flush_route_cache(Place::Server)?;
     }
     Ok(())
@@ -161,6 +163,26 @@ fn processes_in_a_lab_see_no_process_or_link_of_the_machine() -> Result<()> {
     let links = lab.check_in(Place::Node, &["ls", "/sys/class/net"])?;
     assert_eq!(links.split_whitespace().collect::<Vec<_>>(), [HOST_END, UPLINK, "lo"]);
     assert_eq!(lab.ip(&["netns", "list"])?.split_whitespace().next(), Some("pod"));
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_test_opens_sockets_and_runs_commands_as_if_it_were_in_the_place() -> Result<()> {
+    let lab = DockerLab::builder().uplink_mtu(1400).pod_mtu(1300).ipv6(true).level2(None).build()?;
+    let bind = || UdpSocket::bind((POD6, 0)).is_ok();
+    assert!(lab.enter(Place::Pod, bind)?);
+    assert!(!lab.enter(Place::Node, bind)?);
+    let mut nobody = NetnsLab::command(&["sh", "-c", "id -u; cat; echo $$"]);
+    let sh = lab.spawn(Place::Pod, nobody.uid(65534).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let pid = sh.lab_pid()?;
+    sh.take_stdin().context("it has a stdin")?.write_all(b"told\n")?;
+    let said = io::read_to_string(sh.take_stdout().context("it has a stdout")?)?;
+    assert_eq!(said, format!("65534\ntold\n{pid}\n"));
+    assert!(sh.wait()?.success());
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(lab.download_over(family, Place::Pod)?, Download::Completed);
+    }
     Ok(())
 }
 

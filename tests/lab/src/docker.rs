@@ -99,7 +99,7 @@ impl DockerLab {
             (Some(Level::One), true) => Host::Sidecar(Place::Pod),
             (Some(outward), _) => Host::Container(outward),
         };
-        let outer = level.outward().and_then(|outward| daemons.get(&outward)).and_then(Daemon::container);
+        let outer = level.outward().and_then(|outward| container_pid(&daemons, outward));
         let daemon = Daemon::start(&self.netns, level, &host, outer, dockerd, self.ipv6)?;
         daemons.insert(level, daemon);
         Ok(())
@@ -133,8 +133,7 @@ impl DockerLab {
         let daemon = daemons.get(&level).with_context(|| format!("no dockerd of level {level} runs"))?;
         let container =
             daemon.container().with_context(|| format!("dockerd of level {level} is a sidecar"))?;
-        let outer = daemons.get(&outward).and_then(Daemon::container);
-        Container::find(self.client(outward), outer, container.id())
+        Container::find(self.client(outward), container_pid(&daemons, outward), container.id())
     }
 
     /// Runs `docker` with these words as a client of the dockerd of a level, and returns what it says.
@@ -144,8 +143,7 @@ impl DockerLab {
 
     /// Starts a container, and returns when it runs.
     pub fn start_container(&self, level: Level, spec: &ContainerSpec) -> Result<Container> {
-        let daemons = self.daemons();
-        let daemon = daemons.get(&level).and_then(Daemon::container);
+        let daemon = container_pid(&self.daemons(), level);
         Container::start(self.client(level), daemon, spec)
     }
 
@@ -208,4 +206,9 @@ impl Deref for DockerLab {
     fn deref(&self) -> &NetnsLab {
         &self.netns
     }
+}
+
+/// The pid of the container that the dockerd of a level runs in.
+fn container_pid(daemons: &BTreeMap<Level, Daemon>, level: Level) -> Option<u32> {
+    daemons.get(&level).and_then(Daemon::container).map(Container::pid)
 }

@@ -79,15 +79,15 @@ impl Container {
         }
     }
 
-    pub(super) fn start(client: Client, daemon: Option<&Self>, spec: &ContainerSpec) -> Result<Self> {
+    pub(super) fn start(client: Client, daemon: Option<u32>, spec: &ContainerSpec) -> Result<Self> {
         let id = client.run(&[&["run", "-d"], spec.run_words().as_slice()].concat())?;
         let mut container = Self::find(client, daemon, id.trim())?;
         container.removed_on_drop = true;
         Ok(container)
     }
 
-    /// One that runs already, by name or id. `daemon` is the container that its dockerd runs in.
-    pub(super) fn find(client: Client, daemon: Option<&Self>, name: &str) -> Result<Self> {
+    /// One that runs already, by name or id. `daemon` is the pid of the container that its dockerd runs in.
+    pub(super) fn find(client: Client, daemon: Option<u32>, name: &str) -> Result<Self> {
         let said = client.run(&["inspect", "--format", "{{.Id}} {{.Name}} {{.State.Pid}}", name])?;
         let mut words = said.split_whitespace();
         let (Some(id), Some(name), Some(pid)) = (words.next(), words.next(), words.next()) else {
@@ -96,7 +96,7 @@ impl Container {
         let pid = pid.parse().with_context(|| format!("parse the pid in {said:?}"))?;
         let pid = match daemon {
             None => pid,
-            Some(daemon) => lab_pid(client.machine(), daemon.pid, pid)?,
+            Some(daemon) => lab_pid(client.machine(), daemon, pid)?,
         };
         let netns = client.machine().open_netns(&format!("/proc/{pid}/ns/net"))?;
         Ok(Self {

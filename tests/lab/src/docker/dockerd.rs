@@ -129,12 +129,12 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Starts a dockerd and returns when it is ready, with the lab's image.
     ///
-    /// `outer` is the container that the daemon of the level outward runs in.
+    /// `outer` is the pid of the container that the daemon of the level outward runs in.
     pub(super) fn start(
         lab: &NetnsLab,
         level: Level,
         host: &Host<'_>,
-        outer: Option<&Container>,
+        outer: Option<u32>,
         dockerd: &Dockerd,
         ipv6: bool,
     ) -> Result<Self> {

@@ -59,7 +59,12 @@ fn accept(listener: &TcpListener) {
     let open = &Open::default();
     thread::scope(|connections| {
         for (id, stream) in listener.incoming().enumerate() {
-            let Ok(stream) = stream else { break };
+            let stream = match stream {
+                Ok(stream) => stream,
+                // The client went before it was answered.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_shut_down) => break,
+            };
             let Ok(registered) = stream.try_clone() else { break };
             locked(open).insert(id, registered);
             connections.spawn(move || {

@@ -32,7 +32,8 @@ pub(super) struct Machine {
     /// The lab's process 1, as the test sees it.
     init: u32,
     running: Mutex<Option<Running>>,
-    /// What the test started and may not have reaped. The kernel cannot end a pid namespace before.
+    /// What the test started and may not have reaped: the kernel cannot end a pid namespace before. Where a test
+    /// was killed, the machine's own process 1 reaps.
     children: Mutex<Vec<Weak<Mutex<Child>>>>,
 }
 
