@@ -99,7 +99,11 @@ async fn addresses(target: &Target) -> Result<Vec<IpAddr>, Path> {
     let resolved = target.resolve().await.map(|addresses| first_of_each_family(&addresses));
     resolved.map_err(|error| {
         let why = with_sources(&error);
-        Path { target: target.to_string(), address: None, result: PathResult::Failed { why, unresolved: true } }
+        Path {
+            target: target.to_string(),
+            address: None,
+            result: PathResult::Failed { why, unresolved: true },
+        }
     })
 }
 

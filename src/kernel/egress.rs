@@ -5,9 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType,
@@ -64,7 +62,9 @@ pub enum EgressError {
         device: String,
     },
     /// The source address is not one of ours, or of the other family.
-    #[error("find the route from {address} to {destination}: {address} is no address of this network namespace")]
+    #[error(
+        "find the route from {address} to {destination}: {address} is no address of this network namespace"
+    )]
     SourceNotLocal {
         /// The source that was asked for.
         address: IpAddr,
@@ -188,7 +188,8 @@ impl Netlink {
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
+            let answer =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
             if answer.header.sequence_number != self.sequence {
                 continue;
             }
@@ -226,7 +227,11 @@ impl Netlink {
                 (Some(Errno::INVAL), Some(address)) => EgressError::SourceNotLocal { address, destination },
                 (
                     Some(
-                        Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ACCESS | Errno::INVAL | Errno::NODEV
+                        Errno::NETUNREACH
+                        | Errno::HOSTUNREACH
+                        | Errno::ACCESS
+                        | Errno::INVAL
+                        | Errno::NODEV
                         | Errno::NETDOWN,
                     ),
                     _,
@@ -239,11 +244,13 @@ impl Netlink {
         };
         match message.header.kind {
             // IPv6 answers with such a route instead of an error.
-            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole => Err(EgressError::NoRoute {
-                destination,
-                device: device.map(str::to_owned),
-                source: Errno::HOSTUNREACH.into(),
-            }),
+            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole => {
+                Err(EgressError::NoRoute {
+                    destination,
+                    device: device.map(str::to_owned),
+                    source: Errno::HOSTUNREACH.into(),
+                })
+            }
             _ => Ok(read_route(message.attributes)),
         }
     }

@@ -47,8 +47,12 @@ pub(super) fn take(fd: RawFd) -> io::Result<Option<Entry>> {
     let mut quoted = [0; QUOTE_BYTES];
     let mut iov = [IoSliceMut::new(&mut quoted)];
     // One sock_extended_err and the offender's address behind it.
-    let mut control =
-        nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, libc::sock_extended_err, libc::sockaddr_in6);
+    let mut control = nix::cmsg_space!(
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        libc::sock_extended_err,
+        libc::sockaddr_in6
+    );
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let message = match recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), flags) {
         Ok(message) => message,

@@ -76,7 +76,12 @@ impl Space {
         self.run(move || std::fs::write(&path, value).with_context(|| format!("write {path}")))?
     }
 
-    fn command(&self, program: &'static str, arguments: Vec<String>, input: Option<String>) -> Result<String> {
+    fn command(
+        &self,
+        program: &'static str,
+        arguments: Vec<String>,
+        input: Option<String>,
+    ) -> Result<String> {
         self.run(move || {
             let mut command = Command::new(program);
             command.args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
