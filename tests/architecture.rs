@@ -63,8 +63,8 @@ fn named(text: &str) -> Vec<String> {
 }
 
 /// A line for each time that a file of a layer names a layer after it.
-fn offences(layer: usize, file: &Path, text: &str) -> Vec<String> {
-    let later = &LAYERS[layer + 1..];
+fn offences(position: usize, file: &Path, text: &str) -> Vec<String> {
+    let later = &LAYERS[position + 1..];
     let named = named(text).into_iter().filter(|name| later.contains(&name.as_str()));
     named.map(|name| format!("{} names `{name}`, a later layer", file.display())).collect()
 }
@@ -90,7 +90,7 @@ fn the_domain_is_pure() {
                 .filter(|line| !line.trim_start().starts_with("//"))
                 .collect::<Vec<_>>()
                 .join("\n");
-            let found = IMPURE.into_iter().filter(move |impure| code.contains(impure));
+            let found = IMPURE.into_iter().filter(move |impure| pure.contains(impure));
             found.map(|impure| format!("{} names {impure}", file.display())).collect::<Vec<_>>()
         })
         .collect();
