@@ -8,8 +8,8 @@
 //! 4. [`discovery`]: kernel facts become a named topology with levels.
 //! 5. [`publish`]: everything that leaves the process.
 
+pub mod discovery;
 pub mod domain;
 pub mod kernel;
 pub mod probes;
-pub mod discovery;
 pub mod publish;

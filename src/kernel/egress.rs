@@ -5,12 +5,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -64,7 +62,9 @@ pub enum EgressError {
         device: String,
     },
     /// The source address is not one of ours, or of the other family.
-    #[error("find the route from {address} to {destination}: {address} is no address of this network namespace")]
+    #[error(
+        "find the route from {address} to {destination}: {address} is no address of this network namespace"
+    )]
     SourceNotLocal {
         /// The source that was asked for.
         address: IpAddr,
@@ -117,12 +117,11 @@ pub fn egress(query: EgressQuery<'_>) -> Result<Egress, EgressError> {
     let bound = query.device.map(|device| netlink.link_by_name(device)).transpose()?;
     let request = RouteRequest { query, oif: bound.as_ref().map(|link| link.ifindex) };
     let route = netlink.route(&request, RouteFlags::empty())?;
-    let link = match bound {
-        Some(link) => link,
-        None => {
-            let ifindex = route.ifindex.ok_or_else(|| odd("the route to the destination names no link"))?;
-            netlink.link(LinkQuery::Index(ifindex))?
-        }
+    let link = if let Some(link) = bound {
+        link
+    } else {
+        let ifindex = route.ifindex.ok_or_else(|| odd("the route to the destination names no link"))?;
+        netlink.link(&LinkQuery::Index(ifindex))?
     };
     // In the answer above, a learned MTU hides a configured one. The table's own entry has the latter.
     let configured = netlink.route(&request, RouteFlags::FibMatch).ok().and_then(|entry| entry.mtu);
@@ -188,15 +187,19 @@ impl Netlink {
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
+            let answer =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
             if answer.header.sequence_number != self.sequence {
                 continue;
             }
-            return match answer.payload {
-                NetlinkPayload::InnerMessage(message) => Ok(message),
-                NetlinkPayload::Error(error) => Err(error.to_io()),
-                other => Err(io::Error::other(format!("an answer of type {}", other.message_type()))),
+            if let NetlinkPayload::Error(error) = answer.payload {
+                return Err(error.to_io());
+            }
+            let kind = answer.payload.message_type();
+            let NetlinkPayload::InnerMessage(message) = answer.payload else {
+                return Err(io::Error::other(format!("a netlink answer of type {kind}")));
             };
+            return Ok(message);
         }
     }
 
@@ -226,7 +229,11 @@ impl Netlink {
                 (Some(Errno::INVAL), Some(address)) => EgressError::SourceNotLocal { address, destination },
                 (
                     Some(
-                        Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ACCESS | Errno::INVAL | Errno::NODEV
+                        Errno::NETUNREACH
+                        | Errno::HOSTUNREACH
+                        | Errno::ACCESS
+                        | Errno::INVAL
+                        | Errno::NODEV
                         | Errno::NETDOWN,
                     ),
                     _,
@@ -237,22 +244,23 @@ impl Netlink {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return Err(odd("the answer to RTM_GETROUTE is no route"));
         };
-        match message.header.kind {
-            // IPv6 answers with such a route instead of an error.
-            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole => Err(EgressError::NoRoute {
-                destination,
-                device: device.map(str::to_owned),
-                source: Errno::HOSTUNREACH.into(),
-            }),
-            _ => Ok(read_route(message.attributes)),
+        // IPv6 answers with such a route instead of an error.
+        let is_refusal = matches!(
+            message.header.kind,
+            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole
+        );
+        if is_refusal {
+            let (device, source) = (device.map(str::to_owned), Errno::HOSTUNREACH.into());
+            return Err(EgressError::NoRoute { destination, device, source });
         }
+        Ok(read_route(&message.attributes))
     }
 
-    fn link(&mut self, query: LinkQuery<'_>) -> Result<Link, EgressError> {
+    fn link(&mut self, query: &LinkQuery<'_>) -> Result<Link, EgressError> {
         let mut message = LinkMessage::default();
         match query {
-            LinkQuery::Index(ifindex) => message.header.index = ifindex,
-            LinkQuery::Name(name) => message.attributes.push(LinkAttribute::IfName(name.to_owned())),
+            LinkQuery::Index(ifindex) => message.header.index = *ifindex,
+            LinkQuery::Name(name) => message.attributes.push(LinkAttribute::IfName((*name).to_owned())),
         }
         let answer = self
             .ask(RouteNetlinkMessage::GetLink(message))
@@ -263,10 +271,10 @@ impl Netlink {
         let ifindex = message.header.index;
         let (mut name, mut mtu) = (None, None);
         for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(value) => name = Some(value),
-                LinkAttribute::Mtu(value) => mtu = LinkMtu::new(value).ok(),
-                _ => {}
+            if let LinkAttribute::IfName(value) = attribute {
+                name = Some(value);
+            } else if let LinkAttribute::Mtu(value) = attribute {
+                mtu = LinkMtu::new(value).ok();
             }
         }
         match (name, mtu) {
@@ -281,7 +289,7 @@ impl Netlink {
         if device.is_empty() || device.len() > 15 {
             return Err(no_such_device());
         }
-        self.link(LinkQuery::Name(device)).map_err(|error| match error {
+        self.link(&LinkQuery::Name(device)).map_err(|error| match error {
             EgressError::Netlink { source, .. } if Errno::from_io_error(&source) == Some(Errno::NODEV) => {
                 no_such_device()
             }
@@ -294,24 +302,24 @@ impl Netlink {
     }
 }
 
-fn read_route(attributes: Vec<RouteAttribute>) -> Route {
+fn read_route(attributes: &[RouteAttribute]) -> Route {
+    let mtu = |metrics: &[RouteMetric]| {
+        metrics.iter().find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None })
+    };
     let mut route = Route::default();
     for attribute in attributes {
-        match attribute {
-            RouteAttribute::Oif(ifindex) => route.ifindex = Some(ifindex),
-            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => route.source = Some(address.into()),
-            RouteAttribute::PrefSource(RouteAddress::Inet6(address)) => route.source = Some(address.into()),
-            RouteAttribute::CacheInfo(info) => route.expires = info.expires != 0,
-            RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-            }
-            RouteAttribute::MultiPath(hops) => {
-                route.ifindex = route.ifindex.or(hops.first().map(|hop: &RouteNextHop| hop.interface_index));
-            }
-            _ => {}
+        if let RouteAttribute::Oif(ifindex) = attribute {
+            route.ifindex = Some(*ifindex);
+        } else if let RouteAttribute::MultiPath(hops) = attribute {
+            route.ifindex = route.ifindex.or(hops.first().map(|hop| hop.interface_index));
+        } else if let RouteAttribute::PrefSource(RouteAddress::Inet(address)) = attribute {
+            route.source = Some((*address).into());
+        } else if let RouteAttribute::PrefSource(RouteAddress::Inet6(address)) = attribute {
+            route.source = Some((*address).into());
+        } else if let RouteAttribute::CacheInfo(info) = attribute {
+            route.expires = info.expires != 0;
+        } else if let RouteAttribute::Metrics(metrics) = attribute {
+            route.mtu = mtu(metrics);
         }
     }
     route

@@ -26,8 +26,8 @@ mod error_queue;
 mod filter;
 mod open;
 
-pub use error_queue::IcmpError;
 use error_queue::Entry;
+pub use error_queue::IcmpError;
 
 /// Most errors left by earlier packets that one send or read clears away. Each is one ICMP message that the
 /// kernel matched to this socket; a whole flight causes fewer.

@@ -115,7 +115,9 @@ pub enum ProbeError {
         source: io::Error,
     },
     /// A rule of this host forbids the packets.
-    #[error("a firewall rule of this host refuses echo requests to {destination}: look for one in an output chain")]
+    #[error(
+        "a firewall rule of this host refuses echo requests to {destination}: look for one in an output chain"
+    )]
     Filtered {
         /// Where to.
         destination: IpAddr,
@@ -151,7 +153,10 @@ impl ProbeError {
 
 /// Probes one destination from the network namespace of the calling thread; `on_progress` is called after each
 /// step. Dropping the future stops it and leaves nothing behind.
-pub async fn probe(request: ProbeRequest, on_progress: impl FnMut(&Progress)) -> Result<ProbeReport, ProbeError> {
+pub async fn probe(
+    request: ProbeRequest,
+    on_progress: impl FnMut(&Progress),
+) -> Result<ProbeReport, ProbeError> {
     Prober::open(request)?.run(on_progress).await
 }
 
@@ -179,10 +184,16 @@ impl Prober {
             family,
         })?;
         let max = max.map_or(link_max, |max| max.min(link_max));
-        let config = SearchConfig { family, max, hint: hint.or(egress.learned) };
+        let config = SearchConfig { hint: hint.or(egress.learned), ..SearchConfig::new(family, max) };
         let id = fresh_number("echo identifier");
-        let socket =
-            IcmpSocket::open(&SocketConfig { destination, scope: egress.ifindex, source, device, id, choice })?;
+        let socket = IcmpSocket::open(&SocketConfig {
+            destination,
+            scope: egress.ifindex,
+            source,
+            device,
+            id,
+            choice,
+        })?;
         debug!(%destination, kind = ?socket.kind(), max = %max, "socket is open");
         Ok(Self { destination, egress, config, socket })
     }
@@ -257,8 +268,11 @@ impl Line {
         trace!(%destination, fd = socket.as_raw_fd(), "search begins");
         // The error queue wakes by an error condition, not by a readable one.
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
-        let socket = register(socket, interest)
-            .map_err(|source| ProbeError::Failed { what: "wait for answers of", destination, source })?;
+        let socket = register(socket, interest).map_err(|source| ProbeError::Failed {
+            what: "wait for answers of",
+            destination,
+            source,
+        })?;
         Ok(Self {
             socket,
             has_ip_header,
@@ -282,13 +296,11 @@ impl Line {
                     debug!(size = %transmit.size, device_mtu, "larger than the link's MTU");
                     return Ok(Some(LocalLimit { id: transmit.id, mtu: device_mtu }));
                 }
-                Sent::Later => {
-                    match timeout(SEND_PATIENCE, self.socket.writable_mut()).await {
-                        Ok(Ok(mut guard)) => guard.clear_ready(),
-                        Ok(Err(source)) => return Err(self.failed("wait to send to", source)),
-                        Err(_) => return Ok(None),
-                    }
-                }
+                Sent::Later => match timeout(SEND_PATIENCE, self.socket.writable_mut()).await {
+                    Ok(Ok(mut guard)) => guard.clear_ready(),
+                    Ok(Err(source)) => return Err(self.failed("wait to send to", source)),
+                    Err(_) => return Ok(None),
+                },
             }
         }
     }
@@ -339,9 +351,14 @@ impl Line {
         if let Some(error) = error {
             let from = error.from.unwrap_or(self.destination);
             let destination = error.destination.unwrap_or(self.destination);
-            let message =
-                QueuedError { kind: error.kind, code: error.code, info: error.info, destination, quoted: &error.quoted }
-                    .into_message();
+            let message = QueuedError {
+                kind: error.kind,
+                code: error.code,
+                info: error.info,
+                destination,
+                quoted: &error.quoted,
+            }
+            .into_message();
             return Ok(Some(judge(&mut self.ledger, message, from)));
         }
         let received = match socket.receive(&mut self.buffer) {
@@ -362,8 +379,14 @@ impl Line {
         let destination = self.destination;
         match Errno::from_io_error(&source) {
             Some(
-                Errno::NETDOWN | Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NODEV | Errno::NXIO
-                | Errno::ADDRNOTAVAIL | Errno::ACCESS | Errno::INVAL,
+                Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::ADDRNOTAVAIL
+                | Errno::ACCESS
+                | Errno::INVAL,
             ) => ProbeError::PathLost { destination, device: self.egress.device.clone(), source },
             // `ip_local_out` and nf_hook_slow: an output rule dropped it.
             Some(Errno::PERM) => ProbeError::Filtered { destination, source },

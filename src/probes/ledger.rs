@@ -156,7 +156,8 @@ impl Ledger {
         if from != self.destination {
             return Err(Ignored::OffPath);
         }
-        let probe = self.probes.get_mut(&echo.sequence).filter(|_| echo.id == self.id).ok_or(Ignored::Stale)?;
+        let probe =
+            self.probes.get_mut(&echo.sequence).filter(|_| echo.id == self.id).ok_or(Ignored::Stale)?;
         if !probe.token.begins(echo.payload) {
             return Err(Ignored::Forged);
         }

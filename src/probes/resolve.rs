@@ -30,7 +30,9 @@ pub enum TargetError {
     #[error("a target is an IP address or a host name, not an empty text")]
     Empty,
     /// Neither an address nor a host name.
-    #[error("{text:?} is no target: {why}; give an IP address or a host name, such as 192.0.2.1, 2001:db8::1 or example.org")]
+    #[error(
+        "{text:?} is no target: {why}; give an IP address or a host name, such as 192.0.2.1, 2001:db8::1 or example.org"
+    )]
     Unparsable {
         /// What was given.
         text: String,

@@ -29,7 +29,10 @@ impl Search {
         for packet in packets {
             let size = u32::from(packet.size);
             let attempts = usize::from(self.next_id) + self.queue.len();
-            if sent >= PACKET_BUDGET || bytes + size > self.config.byte_budget() || attempts >= ATTEMPTS.into() {
+            if sent >= PACKET_BUDGET
+                || bytes + size > self.config.byte_budget()
+                || attempts >= ATTEMPTS.into()
+            {
                 continue;
             }
             sent += 1;
@@ -158,8 +161,7 @@ impl Search {
         if !self.config.localise {
             return Step::Done(None);
         }
-        let step =
-            locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
+        let step = locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
         match step {
             Step::Send(packets) => {
                 let count = self.launch_hops(now, packets.iter().copied());
@@ -198,9 +200,11 @@ impl Search {
     /// Whether a router says that nothing above `low` passes: it named `low`, or refused the next larger size.
     fn is_refused_with_ptb(&self, low: u16) -> bool {
         self.claims.smallest(Some(low)).is_some_and(|claim| claim.mtu == low)
-            || self.record.probes().iter().any(|probe| {
-                probe.size == low + 1 && matches!(probe.answer, Some(Answer::Ptb { .. }))
-            })
+            || self
+                .record
+                .probes()
+                .iter()
+                .any(|probe| probe.size == low + 1 && matches!(probe.answer, Some(Answer::Ptb { .. })))
     }
 
     /// Whether some size below what passed is silent beyond what loss explains.
@@ -227,7 +231,10 @@ impl Search {
         let is_more = told.path_mtu().is_none_or(|told| told.get() < passed);
         match told {
             Verdict::Inconsistent => {}
-            Verdict::Exact { .. } | Verdict::BlackHole { .. } | Verdict::LowerBound { .. } | Verdict::Unreachable => {
+            Verdict::Exact { .. }
+            | Verdict::BlackHole { .. }
+            | Verdict::LowerBound { .. }
+            | Verdict::Unreachable => {
                 if is_more && passed >= self.top {
                     self.tell(Verdict::Exact { path_mtu: path_mtu(passed) }, None, now);
                 } else if is_more {

@@ -106,7 +106,8 @@ impl Record {
         let probe = &self.probes[index];
         let overdue_at = probe.sent_at + self.rtt.deadline()?;
         // A PTB already says that no acknowledgement is to come; only a liar's router would still forward it.
-        let may_be_exposed = silence == Silence::Suspected || matches!(probe.answer, Some(Answer::Ptb { .. }));
+        let may_be_exposed =
+            silence == Silence::Suspected || matches!(probe.answer, Some(Answer::Ptb { .. }));
         if !may_be_exposed {
             return Some(overdue_at);
         }

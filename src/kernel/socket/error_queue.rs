@@ -47,8 +47,12 @@ pub(super) fn take(fd: RawFd) -> io::Result<Option<Entry>> {
     let mut quoted = [0; QUOTE_BYTES];
     let mut iov = [IoSliceMut::new(&mut quoted)];
     // One sock_extended_err and the offender's address behind it.
-    let mut control =
-        nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, libc::sock_extended_err, libc::sockaddr_in6);
+    let mut control = nix::cmsg_space!(
+        libc::sock_extended_err,
+        libc::sockaddr_in6,
+        libc::sock_extended_err,
+        libc::sockaddr_in6
+    );
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let message = match recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), flags) {
         Ok(message) => message,
@@ -59,16 +63,11 @@ pub(super) fn take(fd: RawFd) -> io::Result<Option<Entry>> {
     let destination = message.address.as_ref().and_then(address);
     let mut found = None;
     for control in message.cmsgs()? {
-        found = match control {
-            ControlMessageOwned::Ipv4RecvErr(error, from) => {
-                Some((error, from.map(|from| Ipv4Addr::from(from.sin_addr.s_addr.to_ne_bytes()).into())))
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, from) => {
-                Some((error, from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr).into())))
-            }
-            // A foreign enum of every control message that there is.
-            _ => found,
-        };
+        if let ControlMessageOwned::Ipv4RecvErr(error, from) = control {
+            found = Some((error, from.map(|from| Ipv4Addr::from(from.sin_addr.s_addr.to_ne_bytes()).into())));
+        } else if let ControlMessageOwned::Ipv6RecvErr(error, from) = control {
+            found = Some((error, from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr).into())));
+        }
     }
     let Some((error, from)) = found else { return Ok(Some(Entry::Other)) };
     Ok(Some(match error.ee_origin {

@@ -23,7 +23,9 @@ fn a_link_local_address_may_name_its_link() {
 
 #[test]
 fn host_names_are_taken_as_they_are() {
-    for name in ["example.org", "example.org.", "localhost", "my-host", "_svc.example.org", "a1", "1a.example"] {
+    for name in
+        ["example.org", "example.org.", "localhost", "my-host", "_svc.example.org", "a1", "1a.example"]
+    {
         assert_eq!(parsed(name), Target::Name(name.to_owned()));
     }
 }
