@@ -2,5 +2,10 @@
 
 pub mod encap;
 pub mod evidence;
+pub mod link;
+pub mod mismatch;
 pub mod mtu;
+pub mod safe;
 pub mod search;
+pub mod topology;
+pub mod walk;

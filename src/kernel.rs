@@ -1,4 +1,15 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
 
+pub mod capability;
 pub mod egress;
+pub mod host;
+pub mod limits;
+pub mod links;
+mod netlink;
+pub mod netns;
+pub mod nsid;
+pub mod procfs;
+pub mod routes;
 pub mod socket;
+
+pub use netlink::{NetlinkError, RouteSocket};

@@ -1,1 +1,6 @@
 //! Everything that leaves the process.
+
+pub mod paint;
+pub mod survey_json;
+pub mod survey_text;
+pub mod walk_text;

@@ -1,0 +1,178 @@
+//! What a link is for: its kernel kind, its neighbours, and, as the last hint, its name.
+
+use serde::Serialize;
+
+use crate::domain::link::{Link, LinkKind, LinkRef};
+use crate::domain::topology::{HOST, NetnsIx, Topology};
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// `lo`.
+    Loopback,
+    /// Hardware, or what a hypervisor offers as such.
+    Device,
+    /// docker0: what `dockerd --mtu` sets.
+    DockerBridge,
+    /// Bridge of a user-defined docker network: `--mtu` does not reach it.
+    DockerNetwork,
+    /// Either end of a veth at a docker bridge or network.
+    DockerVeth,
+    /// Bridge that podman made.
+    PodmanBridge,
+    /// Either end of a veth at one of those.
+    PodmanVeth,
+    /// Bridge that a CNI plugin made.
+    CniBridge,
+    /// Either end of a veth at one of those.
+    CniVeth,
+    /// Any other bridge.
+    Bridge,
+    /// Either end of a Calico pod's veth.
+    CalicoVeth,
+    /// Either end of a Flannel pod's veth.
+    FlannelVeth,
+    /// Either end of a Cilium pod's veth.
+    CiliumVeth,
+    /// Any other veth.
+    Veth,
+    /// netkit.
+    Netkit,
+    /// Port of Open vSwitch.
+    OvsPort,
+    /// VXLAN.
+    Vxlan,
+    /// WireGuard.
+    Wireguard,
+    /// Geneve, GRE, IP in IP, IPsec.
+    Tunnel,
+    /// VLAN.
+    Vlan,
+    /// macvlan.
+    Macvlan,
+    /// ipvlan.
+    Ipvlan,
+    /// Bond or team.
+    Bond,
+    /// tun or tap.
+    Tun,
+    /// None of these.
+    Other,
+}
+
+impl Role {
+    /// In prose.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Device => "device",
+            Self::DockerBridge => "docker bridge",
+            Self::DockerNetwork => "docker network",
+            Self::DockerVeth => "docker veth",
+            Self::PodmanBridge => "podman bridge",
+            Self::PodmanVeth => "podman veth",
+            Self::CniBridge => "CNI bridge",
+            Self::CniVeth => "CNI veth",
+            Self::Bridge => "bridge",
+            Self::CalicoVeth => "Calico veth",
+            Self::FlannelVeth => "Flannel veth",
+            Self::CiliumVeth => "Cilium veth",
+            Self::Veth => "veth",
+            Self::Netkit => "netkit",
+            Self::OvsPort => "Open vSwitch port",
+            Self::Vxlan => "VXLAN",
+            Self::Wireguard => "WireGuard",
+            Self::Tunnel => "tunnel",
+            Self::Vlan => "VLAN",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+            Self::Bond => "bond",
+            Self::Tun => "tun",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What the link at `at` is for; `Other` if there is none.
+pub fn role(topology: &Topology, at: LinkRef<NetnsIx>) -> Role {
+    let Some(link) = topology.link(at) else { return Role::Other };
+    match &link.kind {
+        LinkKind::Loopback => Role::Loopback,
+        LinkKind::Device => Role::Device,
+        LinkKind::Bridge => bridge(&link.name),
+        LinkKind::Veth => veth(topology, at, link),
+        LinkKind::Netkit => Role::Netkit,
+        LinkKind::Vxlan => Role::Vxlan,
+        LinkKind::Wireguard => Role::Wireguard,
+        LinkKind::Geneve | LinkKind::Gre | LinkKind::Ipip | LinkKind::Xfrm => Role::Tunnel,
+        LinkKind::Vlan => Role::Vlan,
+        LinkKind::Macvlan => Role::Macvlan,
+        LinkKind::Ipvlan => Role::Ipvlan,
+        LinkKind::Bond => Role::Bond,
+        LinkKind::Tun => Role::Tun,
+        LinkKind::Openvswitch => Role::OvsPort,
+        LinkKind::Other(_) => Role::Other,
+    }
+}
+
+fn bridge(name: &str) -> Role {
+    let is_hex = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let numbered = |prefix| {
+        name.strip_prefix(prefix).is_some_and(|number: &str| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if name == "docker0" {
+        Role::DockerBridge
+    } else if name == "docker_gwbridge"
+        || name.strip_prefix("br-").is_some_and(|id| id.len() == 12 && is_hex(id))
+    {
+        Role::DockerNetwork
+    } else if numbered("podman") || numbered("cni-podman") {
+        Role::PodmanBridge
+    } else if numbered("cni") || name == "kube-bridge" || name == "cbr0" {
+        Role::CniBridge
+    } else {
+        Role::Bridge
+    }
+}
+
+/// The outer end tells: the bridge that it is a port of, or how its maker named it.
+fn veth(topology: &Topology, at: LinkRef<NetnsIx>, link: &Link<NetnsIx>) -> Role {
+    let far = link.linked.and_then(|linked| Some((linked, topology.link(linked)?)));
+    let (outer_at, outer) = match far {
+        Some((far_at, far)) if topology.is_deeper(at.netns, far_at.netns) => (far_at, far),
+        Some(_) | None => (at, link),
+    };
+    let master = outer.master.map(|ifindex| LinkRef { netns: outer_at.netns, ifindex });
+    if let Some(master) = master.and_then(|at| topology.link(at)) {
+        return match master.kind {
+            LinkKind::Bridge => match bridge(&master.name) {
+                Role::DockerBridge | Role::DockerNetwork => Role::DockerVeth,
+                Role::PodmanBridge => Role::PodmanVeth,
+                Role::CniBridge if has_link(topology, HOST, |it| it.name.starts_with("flannel")) => {
+                    Role::FlannelVeth
+                }
+                Role::CniBridge => Role::CniVeth,
+                _ => Role::Veth,
+            },
+            LinkKind::Openvswitch => Role::OvsPort,
+            _ => Role::Veth,
+        };
+    }
+    if outer.name.starts_with("cali") {
+        Role::CalicoVeth
+    } else if outer.name.starts_with("lxc")
+        && has_link(topology, outer_at.netns, |it| it.name == "cilium_host")
+    {
+        Role::CiliumVeth
+    } else {
+        Role::Veth
+    }
+}
+
+fn has_link(topology: &Topology, netns: NetnsIx, is_it: impl Fn(&Link<NetnsIx>) -> bool) -> bool {
+    topology.netns(netns).links.values().any(is_it)
+}
+
+#[cfg(test)]
+mod tests;
