@@ -113,10 +113,22 @@ pub struct EgressQuery<'a> {
 
 /// Asks the kernel for the way to one address, in the network namespace of the calling thread.
 pub fn egress(query: EgressQuery<'_>) -> Result<Egress, EgressError> {
+    let EgressQuery { destination, source, .. } = query;
+    if let Some(address) = source.filter(|address| address.is_ipv4() != destination.is_ipv4()) {
+        return Err(EgressError::SourceNotLocal { address, destination });
+    }
     let mut netlink = Netlink::open()?;
     let bound = query.device.map(|device| netlink.link_by_name(device)).transpose()?;
     let request = RouteRequest { query, oif: bound.as_ref().map(|link| link.ifindex) };
-    let route = netlink.route(&request, RouteFlags::empty())?;
+    let route = match (netlink.route(&request, RouteFlags::empty()), source) {
+        // A foreign source reads like a missing route. Without it the two can be told apart.
+        (Err(error @ EgressError::NoRoute { .. }), Some(address)) => {
+            let query = EgressQuery { source: None, ..query };
+            let anyway = netlink.route(&RouteRequest { query, oif: request.oif }, RouteFlags::empty());
+            return Err(anyway.map_or(error, |_| EgressError::SourceNotLocal { address, destination }));
+        }
+        (answer, _) => answer?,
+    };
     let link = if let Some(link) = bound {
         link
     } else {
@@ -223,20 +235,15 @@ impl Netlink {
         }
         let family = IpFamily::of(destination);
         let answer = self.ask(RouteNetlinkMessage::GetRoute(message)).map_err(|error| {
-            match (Errno::from_io_error(&error), source) {
-                (Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP), _) => EgressError::FamilyUnavailable { family },
-                // `ip_route_output_key_hash_rcu` refuses a foreign source so.
-                (Some(Errno::INVAL), Some(address)) => EgressError::SourceNotLocal { address, destination },
-                (
-                    Some(
-                        Errno::NETUNREACH
-                        | Errno::HOSTUNREACH
-                        | Errno::ACCESS
-                        | Errno::INVAL
-                        | Errno::NODEV
-                        | Errno::NETDOWN,
-                    ),
-                    _,
+            match Errno::from_io_error(&error) {
+                Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP) => EgressError::FamilyUnavailable { family },
+                Some(
+                    Errno::NETUNREACH
+                    | Errno::HOSTUNREACH
+                    | Errno::ACCESS
+                    | Errno::INVAL
+                    | Errno::NODEV
+                    | Errno::NETDOWN,
                 ) => EgressError::NoRoute { destination, device: device.map(str::to_owned), source: error },
                 _ => EgressError::Netlink { what: "ask for a route (RTM_GETROUTE)", source: error },
             }
