@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mtu_agent::domain::mtu::{IpFamily, PathMtu};
 use mtu_agent::probes::resolve::Target;
 
 const STYLES: Styles = Styles::styled()
@@ -19,12 +20,19 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug
-    #[arg(long, global = true, env = "MTU_AGENT_LOG", default_value = "warn", value_name = "FILTER")]
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug`
+    #[arg(
+        long,
+        global = true,
+        display_order = 100,
+        env = "MTU_AGENT_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
 
     /// When to colour the text on stdout
-    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    #[arg(long, global = true, display_order = 100, default_value = "auto", value_name = "WHEN")]
     pub(crate) color: When,
 }
 
@@ -35,6 +43,12 @@ pub(crate) enum Command {
     /// Exit code: 0 all is well; 1 a mismatch or a black hole was found; 2 no safe MTU could be told, or whom
     /// --of names or a target does not exist; 64 bad usage.
     Survey(SurveyArgs),
+
+    /// Find the exact path MTU to one destination, and the hop that limits it
+    ///
+    /// Exit code: 0 exact; 1 a black hole; 2 it could not be told, or there is no way to the destination; 64 bad
+    /// usage.
+    Probe(ProbeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,7 +62,7 @@ pub(crate) struct SurveyArgs {
     pub(crate) no_probe: bool,
 
     /// Largest safe MTU to tell; docker's own default is not exceeded unless this says so
-    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU", default_value = "1500", value_parser = max_dind_mtu)]
+    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU", default_value = "1500", allow_negative_numbers = true, value_parser = max_dind_mtu)]
     pub(crate) max_dind_mtu: NonZeroU32,
 
     /// Only the walk outward of one: a pid, namespace, container or pod
@@ -60,17 +74,58 @@ pub(crate) struct SurveyArgs {
     pub(crate) output: Output,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// Address or name
+    #[arg(value_name = "DEST")]
+    pub(crate) destination: Target,
+
+    /// Only its IPv4 address
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Only its IPv6 address
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+
+    /// Largest packet to try; without it, the MTU of the link that leads there
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = max_mtu)]
+    pub(crate) max_mtu: Option<PathMtu>,
+
+    /// Send by this link
+    #[arg(long, value_name = "LINK")]
+    pub(crate) device: Option<String>,
+
+    /// Send from this network namespace: a name in /run/netns, a file, or a pid (`CAP_SYS_ADMIN`)
+    #[arg(long, value_name = "NETNS")]
+    pub(crate) netns: Option<String>,
+
+    /// Form of the answer on stdout
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+impl ProbeArgs {
+    /// Whether an address of this family may be probed.
+    pub(crate) fn allows(&self, family: IpFamily) -> bool {
+        match family {
+            IpFamily::V4 => !self.ipv6,
+            IpFamily::V6 => !self.ipv4,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// A tree for people
     Text,
-    /// Schema mtu-agent.dev/survey/v1
+    /// One document for programs
     Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
     Always,
@@ -82,6 +137,12 @@ pub(crate) enum When {
 #[expect(clippy::disallowed_methods, reason = "clap cannot read a variable that counts by being set")]
 pub(crate) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// The range of any path; what a family or link demands beyond that is told when it is known.
+fn max_mtu(text: &str) -> Result<PathMtu, String> {
+    let value = text.parse().ok().and_then(|value| PathMtu::new(value).ok());
+    value.ok_or_else(|| format!("{text:?} is not the size of an IP packet: give 68 to 65535"))
 }
 
 /// Under 576 there is no safe value, and over 65535 dockerd makes containers that fail.

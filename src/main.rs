@@ -1,6 +1,7 @@
 //! Command line of `mtu-agent`.
 
 mod cli;
+mod probe;
 mod survey;
 mod terminal;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),
+        Command::Probe(args) => probe::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         terminal::complain(&format!("{error:#}"));

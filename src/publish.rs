@@ -1,6 +1,8 @@
 //! Everything that leaves the process.
 
 pub mod paint;
+pub mod probe_json;
+pub mod probe_text;
 pub mod survey_json;
 pub mod survey_text;
 pub mod walk_text;

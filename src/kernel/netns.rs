@@ -108,6 +108,19 @@ impl AsFd for NetnsFile {
     }
 }
 
+/// The namespace that a user means by a pid, a file, or a name that `ip netns` or docker gave it.
+pub fn find(name: &str) -> Result<NetnsFile, NetnsError> {
+    if name.contains('/') {
+        return NetnsFile::open(Path::new(name));
+    }
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return NetnsFile::open(&PathBuf::from(format!("/proc/{name}/ns/net")));
+    }
+    let paths = PINNED.map(|directory| Path::new(directory).join(name));
+    let pinned = paths.iter().find(|path| path.exists()).unwrap_or(&paths[0]);
+    NetnsFile::open(pinned)
+}
+
 /// A namespace that a file pins.
 #[derive(Debug)]
 pub struct PinnedNetns {

@@ -173,7 +173,12 @@ impl Search {
         }
     }
 
-    fn launch_hops(&mut self, now: Instant, packets: impl Iterator<Item = (u16, u8)>, others: usize) -> usize {
+    fn launch_hops(
+        &mut self,
+        now: Instant,
+        packets: impl Iterator<Item = (u16, u8)>,
+        others: usize,
+    ) -> usize {
         let flights = self.flights;
         let room = usize::try_from(PACKET_BUDGET.saturating_sub(self.record.sent_totals().0)).unwrap_or(0);
         let packets = packets.take(room.saturating_sub(others));
