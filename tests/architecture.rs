@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they may name each other.
-const LAYERS: [&str; 5] = ["domain", "kernel", "probes", "discovery", "publish"];
+const LAYERS: [&str; 6] = ["domain", "kernel", "probes", "discovery", "publish", "agent"];
 /// What `domain` must do without, whichever way it is named.
 const IMPURE: [&str; 12] = [
     "std::fs",
