@@ -19,12 +19,19 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug
-    #[arg(long, global = true, env = "MTU_AGENT_LOG", default_value = "warn", value_name = "FILTER")]
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug`
+    #[arg(
+        long,
+        global = true,
+        display_order = 100,
+        env = "MTU_AGENT_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
 
     /// When to colour the text on stdout
-    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    #[arg(long, global = true, display_order = 100, default_value = "auto", value_name = "WHEN")]
     pub(crate) color: When,
 }
 
@@ -48,7 +55,7 @@ pub(crate) struct SurveyArgs {
     pub(crate) no_probe: bool,
 
     /// Largest safe MTU to tell; docker's own default is not exceeded unless this says so
-    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU", default_value = "1500", value_parser = max_dind_mtu)]
+    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU", default_value = "1500", allow_negative_numbers = true, value_parser = max_dind_mtu)]
     pub(crate) max_dind_mtu: NonZeroU32,
 
     /// Only the walk outward of one: a pid, namespace, container or pod
@@ -70,7 +77,7 @@ pub(crate) enum Output {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
     Always,

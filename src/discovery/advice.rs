@@ -1,7 +1,7 @@
 //! What to do about a mismatch, in one line.
 
 use super::identity::Identity;
-use super::role::{Role, role};
+use super::role::{Maker, Role, role};
 use crate::domain::link::LinkRef;
 use crate::domain::mismatch::Mismatch;
 use crate::domain::topology::{NetnsIx, Topology};
@@ -62,14 +62,11 @@ pub fn called(topology: &Topology, identities: &[Identity], netns: NetnsIx) -> S
 
 /// The namespace in which the dockerd stands that made the link: where the bridge is.
 fn daemon_netns(topology: &Topology, at: LinkRef<NetnsIx>, role: Role) -> Option<NetnsIx> {
-    match role {
-        Role::DockerBridge | Role::DockerNetwork => Some(at.netns),
-        Role::DockerVeth => {
-            let far = topology.link(at)?.linked?.netns;
-            Some(if topology.is_deeper(at.netns, far) { far } else { at.netns })
-        }
-        _ => None,
+    if role.maker() != Maker::Docker {
+        return None;
     }
+    let far = topology.link(at)?.linked.map(|linked| linked.netns);
+    Some(far.filter(|far| topology.is_deeper(at.netns, *far)).unwrap_or(at.netns))
 }
 
 fn fix(
@@ -94,18 +91,13 @@ fn fix(
             )
         };
     }
-    match role {
-        Role::PodmanBridge | Role::PodmanVeth => format!("make the podman network anew with --opt mtu={mtu}"),
-        Role::CalicoVeth => format!("set Calico's mtu (Installation or FelixConfiguration) to {mtu}"),
-        Role::FlannelVeth
-        | Role::CiliumVeth
-        | Role::CniBridge
-        | Role::CniVeth
-        | Role::Netkit
-        | Role::OvsPort => {
-            format!("set the CNI's MTU to {mtu}, and make its pods anew")
+    match role.maker() {
+        Maker::Podman => format!("make the podman network anew with --opt mtu={mtu}"),
+        Maker::Calico => format!("set Calico's mtu (Installation or FelixConfiguration) to {mtu}"),
+        Maker::Cni => format!("set the CNI's MTU to {mtu}, and make its pods anew"),
+        Maker::Docker | Maker::Administrator => {
+            format!("ip link set dev {link} mtu {mtu} (in {})", called(topology, identities, at.netns))
         }
-        _ => format!("ip link set dev {link} mtu {mtu} (in {})", called(topology, identities, at.netns)),
     }
 }
 

@@ -77,7 +77,7 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
                 Ok(prober) => search(prober, &target, on_step).await,
                 Err(error) => Err(error),
             };
-            Path { target, address: Some(address), result: result.unwrap_or_else(failed) }
+            Path { target, address: Some(address), result: result.unwrap_or_else(|error| failed(&error)) }
         });
     }
     let mut paths = searches.join_all().await;
@@ -107,8 +107,8 @@ async fn addresses(target: &Target) -> Result<Vec<IpAddr>, Path> {
     })
 }
 
-fn failed(error: ProbeError) -> PathResult {
-    PathResult::Failed { why: with_sources(&error), unresolved: false }
+fn failed(error: &ProbeError) -> PathResult {
+    PathResult::Failed { why: with_sources(error), unresolved: false }
 }
 
 /// The error with all that it comes from, on one line.

@@ -61,7 +61,36 @@ pub enum Role {
     Other,
 }
 
+/// Who decided the MTU of a link, and so can be told another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// A dockerd.
+    Docker,
+    /// podman.
+    Podman,
+    /// Calico.
+    Calico,
+    /// Another CNI.
+    Cni,
+    /// The administrator, or nobody knows.
+    Administrator,
+}
+
 impl Role {
+    /// Who made it.
+    pub fn maker(self) -> Maker {
+        match self {
+            Self::DockerBridge | Self::DockerNetwork | Self::DockerVeth => Maker::Docker,
+            Self::PodmanBridge | Self::PodmanVeth => Maker::Podman,
+            Self::CalicoVeth => Maker::Calico,
+            Self::CniBridge | Self::CniVeth | Self::FlannelVeth | Self::CiliumVeth => Maker::Cni,
+            Self::Netkit | Self::OvsPort => Maker::Cni,
+            Self::Loopback | Self::Device | Self::Bridge | Self::Veth | Self::Vxlan => Maker::Administrator,
+            Self::Wireguard | Self::Tunnel | Self::Vlan | Self::Macvlan => Maker::Administrator,
+            Self::Ipvlan | Self::Bond | Self::Tun | Self::Other => Maker::Administrator,
+        }
+    }
+
     /// In prose.
     pub fn name(self) -> &'static str {
         match self {
@@ -145,18 +174,14 @@ fn veth(topology: &Topology, at: LinkRef<NetnsIx>, link: &Link<NetnsIx>) -> Role
     };
     let master = outer.master.map(|ifindex| LinkRef { netns: outer_at.netns, ifindex });
     if let Some(master) = master.and_then(|at| topology.link(at)) {
-        return match master.kind {
-            LinkKind::Bridge => match bridge(&master.name) {
-                Role::DockerBridge | Role::DockerNetwork => Role::DockerVeth,
-                Role::PodmanBridge => Role::PodmanVeth,
-                Role::CniBridge if has_link(topology, HOST, |it| it.name.starts_with("flannel")) => {
-                    Role::FlannelVeth
-                }
-                Role::CniBridge => Role::CniVeth,
-                _ => Role::Veth,
-            },
-            LinkKind::Openvswitch => Role::OvsPort,
-            _ => Role::Veth,
+        return match bridge(&master.name).maker() {
+            _ if master.kind == LinkKind::Openvswitch => Role::OvsPort,
+            _ if master.kind != LinkKind::Bridge => Role::Veth,
+            Maker::Docker => Role::DockerVeth,
+            Maker::Podman => Role::PodmanVeth,
+            Maker::Cni if has_link(topology, HOST, |it| it.name.starts_with("flannel")) => Role::FlannelVeth,
+            Maker::Cni => Role::CniVeth,
+            Maker::Calico | Maker::Administrator => Role::Veth,
         };
     }
     if outer.name.starts_with("cali") {

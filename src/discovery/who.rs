@@ -61,7 +61,8 @@ pub fn find(identities: &[Identity], who: &str) -> Result<NetnsIx, WhoError> {
             identity.name.as_ref().and_then(|name| name.split_once('/')).is_some_and(|(_, name)| name == who);
         beginning || (pod && short)
     };
-    for is_meant in [&exact as &dyn Fn(&Identity) -> bool, &loose] {
+    let readings: [&dyn Fn(&Identity) -> bool; 2] = [&exact, &loose];
+    for is_meant in readings {
         let meant: Vec<_> =
             identities.iter().enumerate().filter(|(_, identity)| is_meant(identity)).collect();
         match meant.as_slice() {

@@ -117,12 +117,11 @@ pub fn egress(query: EgressQuery<'_>) -> Result<Egress, EgressError> {
     let bound = query.device.map(|device| netlink.link_by_name(device)).transpose()?;
     let request = RouteRequest { query, oif: bound.as_ref().map(|link| link.ifindex) };
     let route = netlink.route(&request, RouteFlags::empty())?;
-    let link = match bound {
-        Some(link) => link,
-        None => {
-            let ifindex = route.ifindex.ok_or_else(|| odd("the route to the destination names no link"))?;
-            netlink.link(LinkQuery::Index(ifindex))?
-        }
+    let link = if let Some(link) = bound {
+        link
+    } else {
+        let ifindex = route.ifindex.ok_or_else(|| odd("the route to the destination names no link"))?;
+        netlink.link(LinkQuery::Index(ifindex))?
     };
     // In the answer above, a learned MTU hides a configured one. The table's own entry has the latter.
     let configured = netlink.route(&request, RouteFlags::FibMatch).ok().and_then(|entry| entry.mtu);

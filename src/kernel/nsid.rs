@@ -1,5 +1,7 @@
 //! Ids by which one network namespace knows others (`net/core/net_namespace.c`). They are not global.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "netlink has more attributes than are read")]
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{DecodeError, NLM_F_ACK, Parseable};

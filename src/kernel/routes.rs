@@ -1,5 +1,7 @@
 //! Routes of the socket's own namespace. Netlink cannot read those of another one.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "netlink has more attributes than are read")]
+
 use std::net::IpAddr;
 
 use netlink_packet_core::Parseable;

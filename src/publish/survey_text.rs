@@ -159,16 +159,16 @@ impl Text<'_> {
         if topology.is_idle(at) {
             notes.push("idle".to_owned());
         }
-        let line = format!("{stem}{:<15} {:>5}  {}", link.name, link.mtu.to_string(), notes.join(", "));
+        let row = format!("{stem}{:<15} {:>5}  {}", link.name, link.mtu.to_string(), notes.join(", "));
         match finding {
             Some(finding) => {
                 let verdict = format!("  ✗ should be {}", finding.mismatch.limit.mtu);
                 let room = self.paint.width.map(|width| width.saturating_sub(verdict.chars().count()));
-                let line = Paint { width: room, ..self.paint }.fit(&line);
-                let painted = line.strip_prefix(stem).unwrap_or(&line);
-                self.line(&format!("{stem}{}{}", self.paint.bad(painted), self.paint.bad(&verdict)));
+                let row = Paint { width: room, ..self.paint }.fit(&row);
+                let painted = row.strip_prefix(stem).unwrap_or(&row);
+                self.line(&format!("{stem}{}", self.paint.bad(&format!("{painted}{verdict}"))));
             }
-            None => self.fitted(&line),
+            None => self.fitted(&row),
         }
     }
 

@@ -31,7 +31,7 @@ impl Rtt {
     /// When a packet counts as unanswered, counted from when it was sent. `None` while nothing is known.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        Some(max + max / 4 + (max - min) + GRANULARITY)
+        Some(max + max / 4 + max.checked_sub(min).unwrap() + GRANULARITY)
     }
 
     /// When a packet is suspected to be lost, counted from when the answer to a later one came: on most paths
@@ -39,6 +39,6 @@ impl Rtt {
     pub(super) fn patience(&self) -> Option<Duration> {
         let (min, max) = self.range?;
         let usual = GRANULARITY.max(min / 16);
-        Some(usual.max(self.overtaken_by * 2).max((max - min) / 2).min(max + usual))
+        Some(usual.max(self.overtaken_by * 2).max(max.checked_sub(min).unwrap() / 2).min(max + usual))
     }
 }

@@ -1,5 +1,7 @@
 //! Topologies for tests, link by link.
 
+use std::collections::BTreeMap;
+
 use super::{Netns, NetnsIx, Place, Route, Routes, Topology};
 use crate::domain::link::{Ifindex, Link, LinkKind, LinkRef};
 use crate::domain::mtu::{IpFamily, LinkMtu};
@@ -13,13 +15,13 @@ pub(crate) struct Sample(Topology);
 
 impl Sample {
     pub(crate) fn host() -> Self {
-        let host = Netns { place: Place::Host, links: Default::default(), routes: Some(Routes::default()) };
+        let host = Netns { place: Place::Host, links: BTreeMap::new(), routes: Some(Routes::default()) };
         Self(Topology { namespaces: vec![host] })
     }
 
     pub(crate) fn nested_in(&mut self, parent: NetnsIx) -> NetnsIx {
         let level = self.0.netns(parent).place.level().unwrap() + 1;
-        let netns = Netns { place: Place::Nested { level, parent }, links: Default::default(), routes: None };
+        let netns = Netns { place: Place::Nested { level, parent }, links: BTreeMap::new(), routes: None };
         self.0.namespaces.push(netns);
         NetnsIx(self.0.namespaces.len() - 1)
     }
