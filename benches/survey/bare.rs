@@ -31,9 +31,7 @@ const RT_TABLE_MAIN: u8 = 254;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 // `include/uapi/linux/if_link.h`
-const IFLA_EXT_MASK: u16 = 29;
 const IFLA_TARGET_NETNSID: u16 = 46;
-const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 // `include/uapi/linux/net_namespace.h`
 const NETNSA_NSID: u16 = 1;
 
@@ -80,7 +78,6 @@ impl<'a> Dumps<'a> {
 
     fn links(&mut self, nsid: Option<i32>) -> Result<()> {
         let mut request = vec![0; 16]; // struct ifinfomsg
-        push(&mut request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
         if let Some(nsid) = nsid {
             push(&mut request, IFLA_TARGET_NETNSID, nsid.to_ne_bytes());
         }

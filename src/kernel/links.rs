@@ -2,7 +2,7 @@
 
 use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator, parse_i32, parse_string, parse_u32};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 
 use super::netlink::{NetlinkError, RouteSocket};
 use super::nsid::Nsid;
@@ -30,8 +30,9 @@ impl RouteSocket {
     /// Peers are named by the *socket's* nsids in both cases. A namespace that refuses is told by
     /// [`NetlinkError::is_permission`].
     pub fn links(&mut self, nsid: Option<Nsid>) -> Result<Vec<Link<Linked>>, NetlinkError> {
+        // No `IFLA_EXT_MASK`: given one, the kernel first measures every link of the socket's own namespace
+        // (`rtnl_calcit`), for each dump of any; and what `RTEXT_FILTER_SKIP_STATS` skips is only that of VFs.
         let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         if let Some(nsid) = nsid {
             message.attributes.push(LinkAttribute::IfNetnsId(nsid.get()));
         }
