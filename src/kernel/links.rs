@@ -60,7 +60,7 @@ fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
             IFLA_MTU => mtu = LinkMtu::new(parse_u32(attribute.value())?).ok(),
             IFLA_LINK => lower = Ifindex::new(parse_u32(attribute.value())?),
             IFLA_MASTER => master = Ifindex::new(parse_u32(attribute.value())?),
-            IFLA_LINK_NETNSID => lower_netns = Nsid::new(parse_i32(attribute.value())?),
+            IFLA_LINK_NETNSID => lower_netns = Some(Nsid::new(parse_i32(attribute.value())?)),
             IFLA_LINKINFO => kind = info_kind(&attribute)?,
             _ => {}
         }
@@ -68,7 +68,9 @@ fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
     let kind =
         if word(8)? & IFF_LOOPBACK != 0 { LinkKind::Loopback } else { kind.unwrap_or(LinkKind::Device) };
     let (Some(ifindex), Some(mtu)) = (Ifindex::new(word(4)?), mtu) else { return Ok(None) };
-    let linked = lower.map(|ifindex| LinkRef { netns: lower_netns, ifindex });
+    // In a namespace that is being deleted, the kernel has no id for where the other end is: not in this one.
+    let lower = lower.filter(|_| lower_netns != Some(None));
+    let linked = lower.map(|ifindex| LinkRef { netns: lower_netns.flatten(), ifindex });
     Ok(Some(Link { ifindex, name, kind, mtu, master, linked }))
 }
 
