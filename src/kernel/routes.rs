@@ -110,3 +110,6 @@ fn learned_path_mtu(message: &RouteMessage) -> Option<LearnedPathMtu> {
     })?;
     Some(LearnedPathMtu { destination, mtu: route_mtu(message)? })
 }
+
+#[cfg(test)]
+mod tests;
