@@ -16,8 +16,8 @@ fn link(capture: &str) -> Link<Linked> {
     parse(&bytes(capture)).unwrap().expect("it has an MTU")
 }
 
-fn at(netns: Linked, ifindex: u32) -> Option<LinkRef<Linked>> {
-    Some(LinkRef { netns, ifindex: Ifindex::new(ifindex).unwrap() })
+fn at(netns: Linked, ifindex: u32) -> LinkRef<Linked> {
+    LinkRef { netns, ifindex: Ifindex::new(ifindex).unwrap() }
 }
 
 fn summary(link: &Link<Linked>) -> (u32, &str, &LinkKind, u32) {
@@ -28,7 +28,7 @@ fn summary(link: &Link<Linked>) -> (u32, &str, &LinkKind, u32) {
 fn a_veth_names_its_other_end_by_index_and_nsid() {
     let link = link(VETH_TO_A_POD);
     assert_eq!(summary(&link), (2, "cali1", &LinkKind::Veth, 1450));
-    assert_eq!(link.linked, at(Nsid::new(0), 2));
+    assert_eq!(link.linked, Some(at(Nsid::new(0), 2)));
     assert_eq!(link.master, None);
 }
 
@@ -37,7 +37,7 @@ fn a_port_names_its_bridge() {
     let link = link(VETH_AT_A_BRIDGE);
     assert_eq!(summary(&link), (4, "vetha", &LinkKind::Veth, 1500));
     assert_eq!(link.master, Ifindex::new(3));
-    assert_eq!(link.linked, at(Nsid::new(0), 4));
+    assert_eq!(link.linked, Some(at(Nsid::new(0), 4)));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_bridge_is_linked_to_nothing() {
 fn a_macvlan_names_its_lower_link_in_its_own_namespace() {
     let link = link(MACVLAN);
     assert_eq!(summary(&link), (6, "macv", &LinkKind::Macvlan, 1450));
-    assert_eq!(link.linked, at(None, 2));
+    assert_eq!(link.linked, Some(at(None, 2)));
 }
 
 #[test]

@@ -9,10 +9,20 @@ const V4_MULTIPATH: &str = include_str!("tests/v4_multipath.hex");
 const V6_MULTIPATH: &str = include_str!("tests/v6_multipath.hex");
 const V4_LOCKED_MTU: &str = include_str!("tests/v4_locked_mtu.hex");
 const V4_BLACKHOLE: &str = include_str!("tests/v4_blackhole.hex");
+const V6_LINK_LOCAL: &str = include_str!("tests/v6_link_local.hex");
 const V4_LEARNED: &str = include_str!("tests/v4_learned.hex");
 const V6_LEARNED: &str = include_str!("tests/v6_learned.hex");
-const CAPTURES: [&str; 8] =
-    [V4_DEFAULT, V6_DEFAULT, V4_MULTIPATH, V6_MULTIPATH, V4_LOCKED_MTU, V4_BLACKHOLE, V4_LEARNED, V6_LEARNED];
+const CAPTURES: [&str; 9] = [
+    V4_DEFAULT,
+    V6_DEFAULT,
+    V4_MULTIPATH,
+    V6_MULTIPATH,
+    V4_LOCKED_MTU,
+    V4_BLACKHOLE,
+    V6_LINK_LOCAL,
+    V4_LEARNED,
+    V6_LEARNED,
+];
 
 fn parse(capture: &str) -> RouteMessage {
     RouteMessage::parse(bytes(capture).as_slice()).unwrap()
@@ -61,6 +71,11 @@ fn a_locked_mtu_is_an_mtu() {
 fn a_route_that_drops_packets_is_none() {
     let found = found(IpFamily::V4, V4_BLACKHOLE);
     assert_eq!((found.defaults, found.others), (vec![], vec![]));
+}
+
+#[test]
+fn a_link_local_route_leads_nowhere() {
+    assert_eq!(found(IpFamily::V6, V6_LINK_LOCAL).others, []);
 }
 
 #[test]
