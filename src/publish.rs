@@ -4,3 +4,6 @@ pub mod paint;
 pub mod survey_json;
 pub mod survey_text;
 pub mod walk_text;
+
+#[cfg(test)]
+mod sample;
