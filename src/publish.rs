@@ -6,3 +6,6 @@ pub mod probe_text;
 pub mod survey_json;
 pub mod survey_text;
 pub mod walk_text;
+
+#[cfg(test)]
+mod sample;

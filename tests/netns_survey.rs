@@ -259,7 +259,7 @@ fn upload(lab: &NetnsLab, address: &str) -> Result<()> {
     let address: IpAddr = address.parse()?;
     let listener = lab.enter(Place::Netns("server"), || TcpListener::bind((address, 0)))??;
     let port = listener.local_addr()?.port();
-    let sent = [7_u8; 64 * 1024];
+    let sent = vec![7_u8; 64 * 1024];
     let received = thread::scope(|scope| {
         let server = scope.spawn(move || -> Result<usize> {
             let mut received = Vec::new();
@@ -430,16 +430,15 @@ fn a_survey_holds_while_namespaces_come_and_go() -> Result<()> {
     add_pod(&lab, 1450, "")?;
     let churn = || -> Result<()> {
         for _ in 0..ROUNDS {
-            let mut script = String::new();
-            for number in 0..5 {
-                script += &format!(
+            let make = |number| {
+                format!(
                     "netns add churn{number}
                      netns add churn{number}-inner
                      link add churn{number} type veth peer name eth0 netns churn{number}
                      link set churn{number} up\n"
-                );
-            }
-            lab.ip_batch(Place::Node, &script)?;
+                )
+            };
+            lab.ip_batch(Place::Node, &(0..5).map(make).collect::<Vec<_>>().concat())?;
             for number in 0..5 {
                 let inner = format!("link add veth0 type veth peer name eth0 netns churn{number}-inner\n");
                 lab.ip_batch(Place::Netns(&format!("churn{number}")), &inner)?;
@@ -452,7 +451,7 @@ fn a_survey_holds_while_namespaces_come_and_go() -> Result<()> {
                      netns delete churn{number}-inner\n"
                 )
             };
-            lab.ip_batch(Place::Node, &(0..5).map(delete).collect::<String>())?;
+            lab.ip_batch(Place::Node, &(0..5).map(delete).collect::<Vec<_>>().concat())?;
         }
         Ok(())
     };

@@ -51,3 +51,6 @@ impl Paint {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,6 @@ fn id(survey: &Survey, netns: NetnsIx) -> &str {
 fn link_name(survey: &Survey, at: LinkRef<NetnsIx>) -> &str {
     survey.look.topology.link(at).map_or("", |link| &link.name)
 }
+
+#[cfg(test)]
+mod tests;

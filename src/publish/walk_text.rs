@@ -57,12 +57,15 @@ fn walk(
     }
     let measured =
         survey.measured.iter().filter(|(_, path)| family.is_none_or(|family| path.family == family));
+    let mut carried = narrowest.map(|limit| limit.mtu);
     for (position, path) in measured {
         let target = &survey.paths[*position].target;
         let _infallible =
             writeln!(out, "  {:>5}  path to {target} (measured from the host)", path.path_mtu.to_string());
+        carried = carried.min(Some(path.path_mtu.as_link_mtu()));
     }
-    if let Some(mtu) = survey.effective_mtu(from) {
+    let is_connected = survey.look.topology.netns(from).place.level().is_some();
+    if let Some(mtu) = carried.filter(|_| is_connected) {
         let _infallible = writeln!(out, "gets {mtu} out");
     }
 }
@@ -96,3 +99,6 @@ fn learned(survey: &Survey, from: NetnsIx, at: LinkRef<NetnsIx>) -> &'static str
         None => "link on the way",
     }
 }
+
+#[cfg(test)]
+mod tests;
