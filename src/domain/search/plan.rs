@@ -11,7 +11,7 @@ const MAX_COPIES: usize = 6;
 
 /// Packets in which a search without loss should find the size, apart from those that prove it. Fewer cost a
 /// round trip more.
-const FRUGAL_SEARCH: u32 = 24;
+const FRUGAL_SEARCH: u32 = 20;
 
 /// Packets larger than the answer that are still to be sent when it is found: copies of the next size, and those
 /// that look for the hop.
@@ -41,7 +41,7 @@ pub(super) fn first(config: &SearchConfig) -> Vec<u16> {
     let max = config.max.get();
     let small = if config.base() == max { 576 } else { config.base() };
     let hint = config.hint.map(crate::domain::mtu::PathMtu::get);
-    let wanted = [Some(max), Some(1500), hint, Some(small), Some(config.control())];
+    let wanted = [Some(max), Some(1500), Some(1400), hint, Some(small), Some(config.control())];
     let mut sizes: Vec<u16> = wanted.into_iter().flatten().filter(|&size| size <= max).collect();
     sizes.sort_unstable_by(|one, other| other.cmp(one));
     sizes.dedup();
@@ -96,29 +96,31 @@ impl Known<'_> {
 pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
     let belief = Belief::new(known.low, known.top, known.silent, known.loss, known.named);
     let sure = belief.in_low();
-    let is_next_silent = known.silent.first() == Some(&(known.low + 1));
+    let is_lossy = known.is_lossy();
+    let end = known.silent.first().copied().unwrap_or(known.top + 1);
+    let untried = end - known.low - 1;
+    let repeats = sure > 0.5 || (untried == 0 && !is_lossy);
     let mut flight = Vec::new();
     let mut after = Duration::ZERO;
-    if sure > 0.5 || (is_next_silent && !known.is_lossy()) {
+    if is_lossy && !repeats {
+        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
+    }
+    if !is_lossy && sure < 0.9 {
+        let count = splits(known.low, end, known.bytes_left);
+        let sizes =
+            if untried <= count.min(16) { (known.low + 1..end).collect() } else { belief.splits(count) };
+        let sizes = sizes.into_iter().rev().filter(|&size| !repeats || size != known.low + 1);
+        flight.extend(sizes.map(|size| Planned::now(size, None)));
+    }
+    if repeats {
         let spacing = Duration::from_millis(2) + known.rtt / 32;
-        for _ in 0..known.missing().min(worth(sure, known.is_lossy())) {
+        for _ in 0..known.missing().min(worth(sure, is_lossy)) {
             flight.push(Planned { size: known.low + 1, hop_limit: None, after });
             after += spacing;
         }
-    } else if known.is_lossy() {
-        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
-    } else {
-        let end = known.silent.first().copied().unwrap_or(known.top + 1);
-        let count = splits(known.low, end, known.bytes_left);
-        let sizes = if end - known.low - 1 <= count {
-            (known.low + 1..end).collect()
-        } else {
-            belief.splits(count)
-        };
-        flight.extend(sizes.into_iter().rev().map(|size| Planned::now(size, None)));
     }
     // With loss, what passes of the others tells as much; without, the control tells first what is missing.
-    if !known.is_lossy() || flight.iter().filter(|packet| packet.size == known.low + 1).count() >= known.missing() {
+    if !is_lossy || flight.iter().filter(|packet| packet.size == known.low + 1).count() >= known.missing() {
         flight.push(Planned { size: control, hop_limit: None, after });
     }
     (flight, sure)
