@@ -287,14 +287,16 @@ impl Line {
 
     /// Sends one probe.
     async fn send(&mut self, transmit: &Transmit) -> Result<Option<LocalLimit>, ProbeError> {
+        let Transmit { id, size, hop_limit } = *transmit;
+        trace!(destination = %self.destination, id = id.0, %size, hop_limit, "probe");
         self.ledger.write(transmit, &mut self.packet);
         loop {
-            let sent = self.socket.get_mut().send(&self.packet, transmit.hop_limit);
+            let sent = self.socket.get_mut().send(&self.packet, hop_limit);
             match sent.map_err(|error| self.send_error(error))? {
                 Sent::Taken => return Ok(None),
                 Sent::TooLarge { device_mtu } => {
-                    debug!(size = %transmit.size, device_mtu, "larger than the link's MTU");
-                    return Ok(Some(LocalLimit { id: transmit.id, mtu: device_mtu }));
+                    debug!(%size, device_mtu, "larger than the link's MTU");
+                    return Ok(Some(LocalLimit { id, mtu: device_mtu }));
                 }
                 Sent::Later => match timeout(SEND_PATIENCE, self.socket.writable_mut()).await {
                     Ok(Ok(mut guard)) => guard.clear_ready(),
