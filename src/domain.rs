@@ -7,5 +7,6 @@ pub mod mismatch;
 pub mod mtu;
 pub mod safe;
 pub mod search;
+pub mod steady;
 pub mod topology;
 pub mod walk;
