@@ -75,6 +75,16 @@ impl NetnsFile {
         self.inode
     }
 
+    /// Runs `work` on a new thread that joins the namespace, does `work`, and ends.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        thread::scope(|scope| {
+            let joined = move || self.join().map(|()| work());
+            let thread = thread::Builder::new().name("visitor".to_owned()).spawn_scoped(scope, joined);
+            let thread = thread.map_err(NetnsError::Thread)?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one place that joins a namespace")]
     fn join(&self) -> Result<(), NetnsError> {
         let inode = self.inode;
