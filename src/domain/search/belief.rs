@@ -16,7 +16,7 @@ const CHANCE_OF_A_LIE: f64 = 1e-3;
 /// What is assumed of a path before its first answer: it is one of these kinds, with that chance, and behaves as
 /// if so many packets had been lost and answered before.
 const KINDS: [Kind; 2] =
-    [Kind { chance: 0.7, lost: 0.5, answered: 30.0 }, Kind { chance: 0.3, lost: 3.0, answered: 8.0 }];
+    [Kind { chance: 0.7, lost: 0.5, answered: 30.0 }, Kind { chance: 0.3, lost: 4.0, answered: 10.0 }];
 
 /// A kind of path, by its loss: a Beta distribution.
 struct Kind {
@@ -143,21 +143,18 @@ impl Belief {
         sizes
     }
 
-    /// Up to `count` sizes above what passed that split the belief in them into equal parts; ascending. A size
-    /// that takes several parts comes up to `copies` times, and then the next larger one, which tells whether
-    /// it is the answer.
-    pub(super) fn splits(&self, count: u16, copies: usize) -> Vec<u16> {
+    /// Up to `count` sizes above what passed that split the belief in them into equal parts; ascending. After a
+    /// size that takes several parts comes the next larger one, which tells whether it is the answer.
+    pub(super) fn splits(&self, count: u16) -> Vec<u16> {
         let Some(&above) = self.at_least.get(1) else { return Vec::new() };
         let mut sizes: Vec<u16> = Vec::with_capacity(count.into());
         for part in (1..=count).rev() {
             let share = above * f64::from(part) / f64::from(count + 1);
             let passing = self.at_least.partition_point(|&belief| belief >= share).max(2) - 1;
             let size = self.low + u16::try_from(passing).expect("as many beliefs as sizes");
-            let times = |size: u16| sizes.iter().filter(|&&other| other == size).count();
-            if times(size) < copies {
-                sizes.push(size);
-            } else if times(size + 1) == 0 && self.at_least.len() > usize::from(size + 1 - self.low) {
-                sizes.push(size + 1);
+            let next = if sizes.contains(&size) { size + 1 } else { size };
+            if !sizes.contains(&next) && self.at_least.len() > usize::from(next - self.low) {
+                sizes.push(next);
             }
         }
         sizes.sort_unstable();

@@ -126,9 +126,19 @@ impl Search {
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
             named: Named { hint: self.config.hint.map(PathMtu::get), ptb },
+            bytes_left: self.config.byte_budget().saturating_sub(self.record.sent_totals().1),
             rtt: self.record.min_rtt().unwrap_or_default(),
         };
         if known.is_proven() {
+            if !self.record.is_witnessed(low + 1) {
+                // The path or this host may have stood still meanwhile.
+                let control = Planned::now(self.config.control(), None);
+                self.waiting = Waiting::Flight;
+                if self.launch(now, [control]) == 0 {
+                    self.tell(Verdict::LowerBound { path_mtu: path_mtu(low) }, None, now);
+                }
+                return;
+            }
             self.conclude(&known, now);
             return;
         }
@@ -143,7 +153,7 @@ impl Search {
         }
         self.waiting = Waiting::Flight;
         let (flight, sure) = plan::next(&known, self.config.control());
-        let may_look = lost == 0 && answered > 5 && !self.is_refused_with_ptb(low);
+        let may_look = lost == 0 && answered > 2 && !self.is_refused_with_ptb(low);
         // Hops first: then the answers to the rest show which of them will never come.
         if may_look && sure > 0.5 {
             self.look_for_hop(&known, now, flight.len());
@@ -152,7 +162,8 @@ impl Search {
             let size = suspected.first().copied().unwrap_or(self.top);
             self.launch_hops(now, locate::sweep(size, 0), flight.len());
         }
-        if self.launch(now, flight) == 0 {
+        self.launch(now, flight);
+        if self.queue.iter().all(|queued| queued.packet.size <= low) {
             self.tell(Verdict::LowerBound { path_mtu: path_mtu(low) }, None, now);
         }
     }

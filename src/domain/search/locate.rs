@@ -14,6 +14,7 @@ const PER_ROUTER: usize = 6;
 
 /// Hops that one sweep looks at.
 const SWEEP: u8 = 5;
+const SWEEP_JUMBO: u8 = 3;
 
 /// Chance that loss alone makes a router look like the last one.
 const SIGNIFICANCE: f64 = 1e-2;
@@ -52,9 +53,10 @@ pub(super) enum Step {
     Done(Option<LimitedBy>),
 }
 
-/// First look, while the search still goes on.
+/// First look at the hops behind `after`, while the search still goes on. Fewer of them with jumbo packets.
 pub(super) fn sweep(size: u16, after: u8) -> impl Iterator<Item = (u16, u8)> {
-    (after + 1..=after.saturating_add(SWEEP)).map(move |hop| (size, hop))
+    let hops = if size > 4500 { SWEEP_JUMBO } else { SWEEP };
+    (after + 1..=after.saturating_add(hops)).map(move |hop| (size, hop))
 }
 
 /// Distance of the router at `address`, if one with that address answered.

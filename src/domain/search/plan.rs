@@ -11,11 +11,15 @@ const MAX_COPIES: usize = 6;
 
 /// Packets in which a search without loss should find the size, apart from those that prove it. Fewer cost a
 /// round trip more.
-const FRUGAL_SEARCH: u16 = 24;
+const FRUGAL_SEARCH: u32 = 20;
 
-/// Sizes of a flight where packets are lost: several small flights then tell more than a large one.
+/// Packets larger than the answer that are still to be sent when it is found: copies of the next size, and those
+/// that look for the hop.
+const LARGE_AFTER_SEARCH: u32 = 9;
+
+/// Sizes of a flight where packets are lost, by the belief that they pass: many small flights then tell more than
+/// few large ones. An answer is rarer than silence and tells more, so less than half is best (a Z-channel).
 const SHARES_LOSSY: [f64; 2] = [0.4, 0.3];
-const SPLITS_LOSSY: u16 = 6;
 
 /// A packet to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) fn first(config: &SearchConfig) -> Vec<u16> {
     let max = config.max.get();
     let small = if config.base() == max { 576 } else { config.base() };
     let hint = config.hint.map(crate::domain::mtu::PathMtu::get);
-    let wanted = [Some(max), Some(1500), hint, Some(small), Some(config.control())];
+    let wanted = [Some(max), Some(1500), Some(1400), hint, Some(small), Some(config.control())];
     let mut sizes: Vec<u16> = wanted.into_iter().flatten().filter(|&size| size <= max).collect();
     sizes.sort_unstable_by(|one, other| other.cmp(one));
     sizes.dedup();
@@ -59,6 +63,8 @@ pub(super) struct Known<'a> {
     pub(super) loss: Loss,
     /// Sizes that somebody named.
     pub(super) named: Named,
+    /// What the search may still send.
+    pub(super) bytes_left: u32,
     /// Round trip.
     pub(super) rtt: Duration,
 }
@@ -90,50 +96,65 @@ impl Known<'_> {
 pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
     let belief = Belief::new(known.low, known.top, known.silent, known.loss, known.named);
     let sure = belief.in_low();
+    let is_lossy = known.is_lossy();
+    let end = known.silent.first().copied().unwrap_or(known.top + 1);
+    let untried = end - known.low - 1;
+    let repeats = sure > 0.5 || (untried == 0 && !is_lossy);
     let mut flight = Vec::new();
     let mut after = Duration::ZERO;
-    let is_next_silent = known.silent.first() == Some(&(known.low + 1));
-    if sure > 0.5 || (is_next_silent && !known.is_lossy()) {
+    if is_lossy && !repeats {
+        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
+    }
+    if !is_lossy && sure < 0.9 {
+        let count = splits(known.low, end, known.bytes_left);
+        let sizes =
+            if untried <= count.min(16) { (known.low + 1..end).collect() } else { belief.splits(count) };
+        let sizes = sizes.into_iter().rev().filter(|&size| !repeats || size != known.low + 1);
+        flight.extend(sizes.map(|size| Planned::now(size, None)));
+    }
+    if repeats {
         let spacing = Duration::from_millis(2) + known.rtt / 32;
-        // A copy that is answered makes the others of its flight useless.
-        let worth = match sure {
-            0.95.. => 4,
-            0.8.. => 2,
-            _ => 1,
-        };
-        for _ in 0..known.missing().min(worth) {
+        for _ in 0..known.missing().min(worth(sure, is_lossy)) {
             flight.push(Planned { size: known.low + 1, hop_limit: None, after });
             after += spacing;
         }
-    } else if known.is_lossy() {
-        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
-    } else {
-        let end = known.silent.first().copied().unwrap_or(known.top + 1);
-        let count = splits(end - known.low);
-        let sizes = if end - known.low - 1 <= count {
-            (known.low + 1..end).collect()
-        } else {
-            belief.splits(count, 1)
-        };
-        flight.extend(sizes.into_iter().rev().map(|size| Planned::now(size, None)));
     }
-    if !known.is_lossy() {
+    // With loss, what passes of the others tells as much; without, the control tells first what is missing.
+    if !is_lossy || flight.iter().filter(|packet| packet.size == known.low + 1).count() >= known.missing() {
         flight.push(Planned { size: control, hop_limit: None, after });
     }
     (flight, sure)
 }
 
-/// Into how many sizes to split a gap of `gap` candidates: as few flights as the packets allow, and then as few
-/// packets as that many flights need.
-fn splits(gap: u16) -> u16 {
-    let plans = (1..=16_u32).map(|flights| {
-        let sizes = (1..gap).find(|sizes| u64::from(sizes + 1).pow(flights) >= gap.into()).unwrap_or(1);
-        (flights, sizes)
-    });
+/// How many copies of the size that seems not to pass are worth sending at once: one that is answered makes the
+/// others of its flight useless.
+fn worth(sure: f64, is_lossy: bool) -> usize {
+    match (sure, is_lossy) {
+        (_, false) => MAX_COPIES,
+        (0.95.., true) => 4,
+        (0.8.., true) => 2,
+        (_, true) => 1,
+    }
+}
+
+/// Into how many sizes to split the gap between `low` and `end`: as few flights as packets and bytes allow, and
+/// then as few packets as that many flights need.
+fn splits(low: u16, end: u16, bytes_left: u32) -> u16 {
+    let gap = u32::from(end - low);
+    let middle = (u32::from(low) + u32::from(end)) / 2;
     let cost = |&(flights, sizes): &(u32, u16)| flights * u32::from(sizes + 1);
-    let least = plans.clone().map(|plan| cost(&plan)).min().unwrap_or(0);
-    let allowed = (least * 5 / 4).max(FRUGAL_SEARCH.into());
-    plans.into_iter().find(|plan| cost(plan) <= allowed).map_or(1, |(_, sizes)| sizes)
+    let plans: Vec<(u32, u16)> = (1..=16)
+        .map(|flights| {
+            let sizes = (1..end - low).find(|&sizes| u64::from(sizes + 1).pow(flights) >= gap.into());
+            (flights, sizes.unwrap_or(1))
+        })
+        .collect();
+    let least = plans.iter().map(cost).min().unwrap_or(0);
+    let allowed = (least * 5 / 4).max(FRUGAL_SEARCH);
+    // The proof and the hop take some large packets, too.
+    let bytes = bytes_left.saturating_sub(LARGE_AFTER_SEARCH * u32::from(end));
+    let fits = |plan: &&(u32, u16)| cost(plan) <= allowed && plan.0 * u32::from(plan.1) * middle <= bytes;
+    plans.iter().find(fits).map_or(1, |&(_, sizes)| sizes)
 }
 
 #[cfg(test)]

@@ -173,6 +173,14 @@ impl Record {
         silent
     }
 
+    /// Whether a packet that was sent after all those of `size` was acknowledged: then the path did carry packets
+    /// at that time, and an answer to those of `size` should have come first.
+    pub(super) fn is_witnessed(&self, size: u16) -> bool {
+        let is_copy = |probe: &Probe| probe.size == size && probe.hop_limit.is_none();
+        let later = self.probes.iter().rev().take_while(|probe| !is_copy(probe));
+        later.into_iter().any(|probe| probe.acked_at.is_some())
+    }
+
     /// Whether an unanswered probe of `size` may still be answered at `now`.
     pub(super) fn is_in_flight(&self, size: u16, now: Instant) -> bool {
         self.probes.iter().enumerate().any(|(index, probe)| {

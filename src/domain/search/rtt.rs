@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Least time that is waited beyond the round trip: what a busy host's scheduler takes.
-const GRANULARITY: Duration = Duration::from_millis(3);
+/// Least time that is waited beyond the round trip before a verdict: what a busy host's scheduler takes.
+const GRANULARITY: Duration = Duration::from_millis(4);
+
+/// Least time that a packet may come behind one that was sent later, before the search goes on without it.
+const LEAST_PATIENCE: Duration = Duration::from_millis(2);
 
 /// Round-trip times of this search.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +34,14 @@ impl Rtt {
     /// When a packet counts as unanswered, counted from when it was sent. `None` while nothing is known.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        Some(max + max / 4 + max.checked_sub(min).unwrap() + GRANULARITY)
+        Some(max + max / 4 + max.saturating_sub(min) + GRANULARITY)
     }
 
     /// When a packet is suspected to be lost, counted from when the answer to a later one came: on most paths
     /// packets do not overtake each other.
     pub(super) fn patience(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        let usual = GRANULARITY.max(min / 16);
-        Some(usual.max(self.overtaken_by * 2).max(max.checked_sub(min).unwrap() / 2).min(max + usual))
+        let usual = LEAST_PATIENCE.max(min / 16);
+        Some(usual.max(self.overtaken_by * 2).max(max.saturating_sub(min) / 2).min(max + usual))
     }
 }
