@@ -90,7 +90,7 @@ fn the_domain_is_pure() {
                 .filter(|line| !line.trim_start().starts_with("//"))
                 .collect::<Vec<_>>()
                 .join("\n");
-            let found = IMPURE.into_iter().filter(move |impure| pure.contains(impure));
+            let found = IMPURE.into_iter().filter(move |impure| code.contains(impure));
             found.map(|impure| format!("{} names {impure}", file.display())).collect::<Vec<_>>()
         })
         .collect();
