@@ -11,5 +11,6 @@ pub mod nsid;
 pub mod procfs;
 pub mod routes;
 pub mod socket;
+pub mod watch;
 
 pub use netlink::{NetlinkError, RouteSocket};
