@@ -1,5 +1,6 @@
 //! What is true about MTUs, links and paths. No I/O, clock, async, netlink or Kubernetes types.
 
+pub mod damper;
 pub mod encap;
 pub mod evidence;
 pub mod link;

@@ -13,5 +13,6 @@ pub mod nsid;
 pub mod procfs;
 pub mod routes;
 pub mod socket;
+pub mod watch;
 
 pub use netlink::{NetlinkError, RouteSocket};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::kernel::watch::Unheard;
+
 /// Something that could not be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unseen {
@@ -22,6 +24,23 @@ impl Unseen {
     /// Nothing would make it visible.
     pub fn opaque(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into(), needs: None }
+    }
+}
+
+impl From<Unheard> for Unseen {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::OtherNamespaces => Self::needing(
+                "changes in other network namespaces, at the moment they happen",
+                "they are found when the survey is repeated on its timer, not within milliseconds",
+                "CAP_NET_BROADCAST",
+            ),
+            Unheard::Bursts { room_bytes } => Self::needing(
+                format!("bursts of kernel events over {} KiB", room_bytes / 1024),
+                "the survey is repeated as a whole after each, at most every 2 s while they last",
+                "CAP_NET_ADMIN",
+            ),
+        }
     }
 }
 
