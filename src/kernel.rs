@@ -1,6 +1,8 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
 
 pub mod capability;
+#[cfg(test)]
+mod capture;
 pub mod egress;
 pub mod host;
 pub mod limits;

@@ -235,10 +235,10 @@ fn with_no_capability_it_says_what_it_cannot_see_and_is_not_fooled_into_a_larger
     let nobody =
         ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all"];
     // Others may not reach the binary where it was built.
-    let binary = lab.path("/mtu-agent");
+    let binary = lab.path("/run/tmp/mtu-agent");
     std::fs::copy(MTU_AGENT, &binary).with_context(|| format!("copy the binary to {}", binary.display()))?;
     let output =
-        lab.run(Place::Node, &[&nobody[..], &["/mtu-agent", "survey", "--output", "json"]].concat())?;
+        lab.run(Place::Node, &[&nobody[..], &["/run/tmp/mtu-agent", "survey", "--output", "json"]].concat())?;
     let survey: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
     assert_eq!(survey["host"]["privileges"], serde_json::json!([]));
     assert_eq!(survey["safe_dind_mtu"]["value"], 1450, "by the outer end of the pod's veth");

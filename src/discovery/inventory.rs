@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
-use std::thread;
+use std::thread::{self, Scope};
 
 use tracing::debug;
 
@@ -16,7 +16,7 @@ use crate::domain::link::Link;
 use crate::domain::topology::Routes;
 use crate::kernel::capability::Capability;
 use crate::kernel::links::Linked;
-use crate::kernel::netns::{NetnsError, NetnsFile};
+use crate::kernel::netns::{self, NetnsError, NetnsFile, Visits};
 use crate::kernel::nsid::Nsid;
 use crate::kernel::{NetlinkError, RouteSocket};
 
@@ -76,8 +76,13 @@ pub fn take() -> Result<Inventory, InventoryError> {
     let outside = behind_uplinks(&links, &routes);
     let mut walk =
         Walk { socket, own: &own, own_nsid: None, outside, found: BTreeMap::new(), refused: BTreeSet::new() };
-    walk.follow(&links);
-    let nsids = walk.add(&handles.others);
+    let (nsids, routes_of_others) = thread::scope(|scope| {
+        // Takes as long as the walk, and needs nothing that the walk finds out.
+        let visits = privileges.contains(&Capability::CapSysAdmin).then(|| visit(scope, &handles.others));
+        walk.follow(&links);
+        let nsids = walk.add(&handles.others);
+        (nsids, visits.flatten().map(|visits| finish(visits, &handles.others)).unwrap_or_default())
+    });
     if !walk.refused.is_empty() {
         unseen.push(Unseen::needing(
             format!("links of {}", count(walk.refused.len(), "other network namespace")),
@@ -91,27 +96,22 @@ pub fn take() -> Result<Inventory, InventoryError> {
     let host =
         FoundNetns { inode: Some(own.inode()), pids, links, routes: Some(routes), ..FoundNetns::default() };
     let mut namespaces = vec![host];
-    let mut entrances: Vec<Option<NetnsFile>> = vec![None];
     let mut positions = BTreeMap::new();
     for (nsid, links) in found {
         positions.insert(nsid, namespaces.len());
         namespaces.push(FoundNetns { nsid: Some(nsid), links, ..FoundNetns::default() });
-        entrances.push(None);
     }
+    let mut routes_of_others = routes_of_others.into_iter();
     for (nsid, handle) in nsids.into_iter().zip(handles.others) {
         let position = nsid.and_then(|nsid| positions.get(&nsid).copied()).unwrap_or_else(|| {
             namespaces.push(FoundNetns { nsid, ..FoundNetns::default() });
-            entrances.push(None);
             namespaces.len() - 1
         });
         let netns = &mut namespaces[position];
         netns.inode = Some(handle.netns.inode());
         netns.pinned = handle.pinned;
         netns.pids = handle.pids;
-        entrances[position] = Some(handle.netns);
-    }
-    if privileges.contains(&Capability::CapSysAdmin) {
-        read_routes(&mut namespaces, &entrances);
+        netns.routes = routes_of_others.next().flatten();
     }
     Ok(Inventory { namespaces, own_nsid, outside, privileges, unseen })
 }
@@ -243,25 +243,24 @@ fn neighbours(links: &[Link<Linked>]) -> impl Iterator<Item = Nsid> {
     links.iter().filter_map(|link| link.linked.and_then(|linked| linked.netns))
 }
 
-/// Enters each namespace that can be entered: netlink has no other way to its routes.
-fn read_routes(namespaces: &mut [FoundNetns], entrances: &[Option<NetnsFile>]) {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let share = namespaces.len().div_ceil(workers).max(1);
-    thread::scope(|scope| {
-        for (namespaces, entrances) in namespaces.chunks_mut(share).zip(entrances.chunks(share)) {
-            scope.spawn(move || {
-                for (netns, entrance) in namespaces.iter_mut().zip(entrances) {
-                    let Some(entrance) = entrance else { continue };
-                    let read = entrance.run(|| RouteSocket::open()?.routes());
-                    netns.routes = match read {
-                        Ok(Ok(routes)) => Some(routes),
-                        Ok(Err(error)) => unread(entrance, &error),
-                        Err(error) => unread(entrance, &error),
-                    };
-                }
-            });
-        }
-    });
+type RouteVisits<'scope> = Visits<'scope, Result<Routes, NetlinkError>>;
+
+/// Begins to enter each namespace that is held: netlink has no other way to its routes.
+fn visit<'scope>(scope: &'scope Scope<'scope, '_>, handles: &'scope [Handle]) -> Option<RouteVisits<'scope>> {
+    let namespaces = handles.iter().map(|handle| &handle.netns);
+    let visits = netns::visit(scope, namespaces, || RouteSocket::open()?.routes());
+    visits.inspect_err(|error| debug!(%error, "no routes read")).ok()
+}
+
+/// The routes of each, if it could be entered.
+fn finish(visits: RouteVisits<'_>, handles: &[Handle]) -> Vec<Option<Routes>> {
+    let read = visits.finish().into_iter().zip(handles);
+    read.map(|(read, handle)| match read {
+        Ok(Ok(routes)) => Some(routes),
+        Ok(Err(error)) => unread(&handle.netns, &error),
+        Err(error) => unread(&handle.netns, &error),
+    })
+    .collect()
 }
 
 fn unread(netns: &NetnsFile, error: &impl std::error::Error) -> Option<Routes> {

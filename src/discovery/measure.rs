@@ -49,7 +49,7 @@ pub async fn recall(targets: Vec<Target>) -> Vec<Path> {
             let query = EgressQuery { destination, device: target.device(), source: None };
             let learned = egress(query).inspect_err(|error| debug!(%destination, %error, "no way out"));
             let result = PathResult::NotProbed { learned: learned.ok().and_then(|egress| egress.learned) };
-            paths.push(Path { target: target.to_string(), address: Some(destination), result });
+            paths.push(Path::new(target.to_string(), Some(destination), result));
         }
     }
     paths
@@ -77,7 +77,7 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
                 Ok(prober) => search(prober, &target, on_step).await,
                 Err(error) => Err(error),
             };
-            Path { target, address: Some(address), result: result.unwrap_or_else(|error| failed(&error)) }
+            Path::new(target, Some(address), result.unwrap_or_else(|error| failed(&error)))
         });
     }
     let mut paths = searches.join_all().await;
@@ -99,11 +99,7 @@ async fn addresses(target: &Target) -> Result<Vec<IpAddr>, Path> {
     let resolved = target.resolve().await.map(|addresses| first_of_each_family(&addresses));
     resolved.map_err(|error| {
         let why = with_sources(&error);
-        Path {
-            target: target.to_string(),
-            address: None,
-            result: PathResult::Failed { why, unresolved: true },
-        }
+        Path::new(target.to_string(), None, PathResult::Failed { why, unresolved: true })
     })
 }
 

@@ -16,6 +16,8 @@ pub struct Path {
     pub address: Option<IpAddr>,
     /// What came of it.
     pub result: PathResult,
+    /// What an earlier search measured, while this one tells no number: the last good value stays.
+    pub kept: Option<PathMtu>,
 }
 
 /// What came of a target.
@@ -38,6 +40,21 @@ pub enum PathResult {
 }
 
 impl Path {
+    /// Without an earlier measurement.
+    pub fn new(target: String, address: Option<IpAddr>, result: PathResult) -> Self {
+        Self { target, address, result, kept: None }
+    }
+
+    /// Keeps what `earlier` measured, if this tells no number that may lower a published value.
+    #[must_use]
+    pub fn keeping(self, earlier: &Self) -> Self {
+        let kept = match self.measured() {
+            Some(_) => None,
+            None => earlier.measured().map(|measured| measured.path_mtu),
+        };
+        Self { kept, ..self }
+    }
+
     /// IP version, if the name resolved.
     pub fn family(&self) -> Option<IpFamily> {
         self.address.map(IpFamily::of)
@@ -70,12 +87,11 @@ impl Path {
 
     /// The number that may lower a published value.
     pub fn measured(&self) -> Option<MeasuredPath> {
-        match &self.result {
-            PathResult::Searched(outcome) => {
-                Some(MeasuredPath { family: self.family()?, path_mtu: outcome.verdict.cap()? })
-            }
+        let found = match &self.result {
+            PathResult::Searched(outcome) => outcome.verdict.cap(),
             PathResult::NotProbed { .. } | PathResult::Failed { .. } => None,
-        }
+        };
+        Some(MeasuredPath { family: self.family()?, path_mtu: found.or(self.kept)? })
     }
 
     /// Whether large packets vanish on it.

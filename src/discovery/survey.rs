@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -109,7 +110,7 @@ pub struct Survey {
     /// When it was concluded.
     pub observed_at: Timestamp,
     /// What is there.
-    pub look: Look,
+    pub look: Arc<Look>,
     /// What probes found, in the order of the targets.
     pub paths: Vec<ProbedPath>,
     /// Measured path MTUs that may cap, each with its position in `paths`.
@@ -122,7 +123,13 @@ pub struct Survey {
 
 impl Survey {
     /// Draws the conclusions; `maximum` caps the safe MTU.
-    pub fn conclude(look: Look, paths: Vec<ProbedPath>, maximum: LinkMtu, observed_at: Timestamp) -> Self {
+    pub fn conclude(
+        look: impl Into<Arc<Look>>,
+        paths: Vec<ProbedPath>,
+        maximum: LinkMtu,
+        observed_at: Timestamp,
+    ) -> Self {
+        let look = look.into();
         let measured: Vec<_> = paths
             .iter()
             .enumerate()

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -113,15 +113,27 @@ pub struct EgressQuery<'a> {
 
 /// Asks the kernel for the way to one address, in the network namespace of the calling thread.
 pub fn egress(query: EgressQuery<'_>) -> Result<Egress, EgressError> {
+    let EgressQuery { destination, source, .. } = query;
+    if let Some(address) = source.filter(|address| address.is_ipv4() != destination.is_ipv4()) {
+        return Err(EgressError::SourceNotLocal { address, destination });
+    }
     let mut netlink = Netlink::open()?;
     let bound = query.device.map(|device| netlink.link_by_name(device)).transpose()?;
     let request = RouteRequest { query, oif: bound.as_ref().map(|link| link.ifindex) };
-    let route = netlink.route(&request, RouteFlags::empty())?;
+    let route = match (netlink.route(&request, RouteFlags::empty()), source) {
+        // A foreign source reads like a missing route. Without it the two can be told apart.
+        (Err(error @ EgressError::NoRoute { .. }), Some(address)) => {
+            let query = EgressQuery { source: None, ..query };
+            let anyway = netlink.route(&RouteRequest { query, oif: request.oif }, RouteFlags::empty());
+            return Err(anyway.map_or(error, |_| EgressError::SourceNotLocal { address, destination }));
+        }
+        (answer, _) => answer?,
+    };
     let link = if let Some(link) = bound {
         link
     } else {
         let ifindex = route.ifindex.ok_or_else(|| odd("the route to the destination names no link"))?;
-        netlink.link(LinkQuery::Index(ifindex))?
+        netlink.link(&LinkQuery::Index(ifindex))?
     };
     // In the answer above, a learned MTU hides a configured one. The table's own entry has the latter.
     let configured = netlink.route(&request, RouteFlags::FibMatch).ok().and_then(|entry| entry.mtu);
@@ -192,11 +204,14 @@ impl Netlink {
             if answer.header.sequence_number != self.sequence {
                 continue;
             }
-            return match answer.payload {
-                NetlinkPayload::InnerMessage(message) => Ok(message),
-                NetlinkPayload::Error(error) => Err(error.to_io()),
-                other => Err(io::Error::other(format!("an answer of type {}", other.message_type()))),
+            if let NetlinkPayload::Error(error) = answer.payload {
+                return Err(error.to_io());
+            }
+            let kind = answer.payload.message_type();
+            let NetlinkPayload::InnerMessage(message) = answer.payload else {
+                return Err(io::Error::other(format!("a netlink answer of type {kind}")));
             };
+            return Ok(message);
         }
     }
 
@@ -220,20 +235,15 @@ impl Netlink {
         }
         let family = IpFamily::of(destination);
         let answer = self.ask(RouteNetlinkMessage::GetRoute(message)).map_err(|error| {
-            match (Errno::from_io_error(&error), source) {
-                (Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP), _) => EgressError::FamilyUnavailable { family },
-                // `ip_route_output_key_hash_rcu` refuses a foreign source so.
-                (Some(Errno::INVAL), Some(address)) => EgressError::SourceNotLocal { address, destination },
-                (
-                    Some(
-                        Errno::NETUNREACH
-                        | Errno::HOSTUNREACH
-                        | Errno::ACCESS
-                        | Errno::INVAL
-                        | Errno::NODEV
-                        | Errno::NETDOWN,
-                    ),
-                    _,
+            match Errno::from_io_error(&error) {
+                Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP) => EgressError::FamilyUnavailable { family },
+                Some(
+                    Errno::NETUNREACH
+                    | Errno::HOSTUNREACH
+                    | Errno::ACCESS
+                    | Errno::INVAL
+                    | Errno::NODEV
+                    | Errno::NETDOWN,
                 ) => EgressError::NoRoute { destination, device: device.map(str::to_owned), source: error },
                 _ => EgressError::Netlink { what: "ask for a route (RTM_GETROUTE)", source: error },
             }
@@ -241,24 +251,23 @@ impl Netlink {
         let RouteNetlinkMessage::NewRoute(message) = answer else {
             return Err(odd("the answer to RTM_GETROUTE is no route"));
         };
-        match message.header.kind {
-            // IPv6 answers with such a route instead of an error.
-            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole => {
-                Err(EgressError::NoRoute {
-                    destination,
-                    device: device.map(str::to_owned),
-                    source: Errno::HOSTUNREACH.into(),
-                })
-            }
-            _ => Ok(read_route(message.attributes)),
+        // IPv6 answers with such a route instead of an error.
+        let is_refusal = matches!(
+            message.header.kind,
+            RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole
+        );
+        if is_refusal {
+            let (device, source) = (device.map(str::to_owned), Errno::HOSTUNREACH.into());
+            return Err(EgressError::NoRoute { destination, device, source });
         }
+        Ok(read_route(&message.attributes))
     }
 
-    fn link(&mut self, query: LinkQuery<'_>) -> Result<Link, EgressError> {
+    fn link(&mut self, query: &LinkQuery<'_>) -> Result<Link, EgressError> {
         let mut message = LinkMessage::default();
         match query {
-            LinkQuery::Index(ifindex) => message.header.index = ifindex,
-            LinkQuery::Name(name) => message.attributes.push(LinkAttribute::IfName(name.to_owned())),
+            LinkQuery::Index(ifindex) => message.header.index = *ifindex,
+            LinkQuery::Name(name) => message.attributes.push(LinkAttribute::IfName((*name).to_owned())),
         }
         let answer = self
             .ask(RouteNetlinkMessage::GetLink(message))
@@ -269,10 +278,10 @@ impl Netlink {
         let ifindex = message.header.index;
         let (mut name, mut mtu) = (None, None);
         for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(value) => name = Some(value),
-                LinkAttribute::Mtu(value) => mtu = LinkMtu::new(value).ok(),
-                _ => {}
+            if let LinkAttribute::IfName(value) = attribute {
+                name = Some(value);
+            } else if let LinkAttribute::Mtu(value) = attribute {
+                mtu = LinkMtu::new(value).ok();
             }
         }
         match (name, mtu) {
@@ -287,7 +296,7 @@ impl Netlink {
         if device.is_empty() || device.len() > 15 {
             return Err(no_such_device());
         }
-        self.link(LinkQuery::Name(device)).map_err(|error| match error {
+        self.link(&LinkQuery::Name(device)).map_err(|error| match error {
             EgressError::Netlink { source, .. } if Errno::from_io_error(&source) == Some(Errno::NODEV) => {
                 no_such_device()
             }
@@ -300,24 +309,24 @@ impl Netlink {
     }
 }
 
-fn read_route(attributes: Vec<RouteAttribute>) -> Route {
+fn read_route(attributes: &[RouteAttribute]) -> Route {
+    let mtu = |metrics: &[RouteMetric]| {
+        metrics.iter().find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None })
+    };
     let mut route = Route::default();
     for attribute in attributes {
-        match attribute {
-            RouteAttribute::Oif(ifindex) => route.ifindex = Some(ifindex),
-            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => route.source = Some(address.into()),
-            RouteAttribute::PrefSource(RouteAddress::Inet6(address)) => route.source = Some(address.into()),
-            RouteAttribute::CacheInfo(info) => route.expires = info.expires != 0,
-            RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-            }
-            RouteAttribute::MultiPath(hops) => {
-                route.ifindex = route.ifindex.or(hops.first().map(|hop: &RouteNextHop| hop.interface_index));
-            }
-            _ => {}
+        if let RouteAttribute::Oif(ifindex) = attribute {
+            route.ifindex = Some(*ifindex);
+        } else if let RouteAttribute::MultiPath(hops) = attribute {
+            route.ifindex = route.ifindex.or(hops.first().map(|hop| hop.interface_index));
+        } else if let RouteAttribute::PrefSource(RouteAddress::Inet(address)) = attribute {
+            route.source = Some((*address).into());
+        } else if let RouteAttribute::PrefSource(RouteAddress::Inet6(address)) = attribute {
+            route.source = Some((*address).into());
+        } else if let RouteAttribute::CacheInfo(info) = attribute {
+            route.expires = info.expires != 0;
+        } else if let RouteAttribute::Metrics(metrics) = attribute {
+            route.mtu = mtu(metrics);
         }
     }
     route

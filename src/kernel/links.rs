@@ -2,7 +2,7 @@
 
 use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator, parse_i32, parse_string, parse_u32};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 
 use super::netlink::{NetlinkError, RouteSocket};
 use super::nsid::Nsid;
@@ -30,8 +30,9 @@ impl RouteSocket {
     /// Peers are named by the *socket's* nsids in both cases. A namespace that refuses is told by
     /// [`NetlinkError::is_permission`].
     pub fn links(&mut self, nsid: Option<Nsid>) -> Result<Vec<Link<Linked>>, NetlinkError> {
+        // No `IFLA_EXT_MASK`: given one, the kernel first measures every link of the socket's own namespace
+        // (`rtnl_calcit`), for each dump of any; and what `RTEXT_FILTER_SKIP_STATS` skips is only that of VFs.
         let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         if let Some(nsid) = nsid {
             message.attributes.push(LinkAttribute::IfNetnsId(nsid.get()));
         }
@@ -59,7 +60,7 @@ fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
             IFLA_MTU => mtu = LinkMtu::new(parse_u32(attribute.value())?).ok(),
             IFLA_LINK => lower = Ifindex::new(parse_u32(attribute.value())?),
             IFLA_MASTER => master = Ifindex::new(parse_u32(attribute.value())?),
-            IFLA_LINK_NETNSID => lower_netns = Nsid::new(parse_i32(attribute.value())?),
+            IFLA_LINK_NETNSID => lower_netns = Some(Nsid::new(parse_i32(attribute.value())?)),
             IFLA_LINKINFO => kind = info_kind(&attribute)?,
             _ => {}
         }
@@ -67,7 +68,9 @@ fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
     let kind =
         if word(8)? & IFF_LOOPBACK != 0 { LinkKind::Loopback } else { kind.unwrap_or(LinkKind::Device) };
     let (Some(ifindex), Some(mtu)) = (Ifindex::new(word(4)?), mtu) else { return Ok(None) };
-    let linked = lower.map(|ifindex| LinkRef { netns: lower_netns, ifindex });
+    // In a namespace that is being deleted, the kernel has no id for where the other end is: not in this one.
+    let lower = lower.filter(|_| lower_netns != Some(None));
+    let linked = lower.map(|ifindex| LinkRef { netns: lower_netns.flatten(), ifindex });
     Ok(Some(Link { ifindex, name, kind, mtu, master, linked }))
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use rustix::fs::{fstat, fstatfs};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -40,13 +41,8 @@ pub enum NetnsError {
         source: io::Error,
     },
     /// No thread to join it with.
-    #[error("start a thread for network namespace net:[{inode}]")]
-    Thread {
-        /// Which.
-        inode: u64,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("start a thread to join network namespaces with")]
+    Thread(#[source] io::Error),
 }
 
 /// A network namespace that is held open: it lives as long as this does.
@@ -79,17 +75,12 @@ impl NetnsFile {
         self.inode
     }
 
-    /// Runs `work` on a new thread that joins the namespace and ends with `work`: it is never used again, so no
-    /// other code can find itself in the wrong namespace.
+    /// Runs `work` on a new thread that joins the namespace, does `work`, and ends.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
-        let inode = self.inode;
-        std::thread::scope(|scope| {
-            let joined =
-                std::thread::Builder::new().name(format!("net:[{inode}]")).spawn_scoped(scope, || {
-                    self.join()?;
-                    Ok(work())
-                });
-            let thread = joined.map_err(|source| NetnsError::Thread { inode, source })?;
+        thread::scope(|scope| {
+            let joined = move || self.join().map(|()| work());
+            let thread = thread::Builder::new().name("visitor".to_owned()).spawn_scoped(scope, joined);
+            let thread = thread.map_err(NetnsError::Thread)?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -99,6 +90,28 @@ impl NetnsFile {
         let inode = self.inode;
         move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(|errno| NetnsError::Join { inode, source: errno.into() })
+    }
+}
+
+/// Starts a thread that runs `work` in each of the namespaces in turn, and ends: it does nothing else, so no other
+/// code can find itself in the wrong namespace.
+pub fn visit<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    namespaces: impl Iterator<Item = &'scope NetnsFile> + Send + 'scope,
+    work: impl Fn() -> T + Send + 'scope,
+) -> Result<Visits<'scope, T>, NetnsError> {
+    let visits = move || namespaces.map(|netns| netns.join().map(|()| work())).collect();
+    let thread = thread::Builder::new().name("visitor".to_owned()).spawn_scoped(scope, visits);
+    thread.map(Visits).map_err(NetnsError::Thread)
+}
+
+/// Visits under way.
+pub struct Visits<'scope, T>(ScopedJoinHandle<'scope, Vec<Result<T, NetnsError>>>);
+
+impl<T> Visits<'_, T> {
+    /// Waits for the last. What came of each, in the order of the namespaces; the error is that it was not joined.
+    pub fn finish(self) -> Vec<Result<T, NetnsError>> {
+        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

@@ -67,3 +67,6 @@ fn assigned(payload: &[u8]) -> Result<Option<Nsid>, DecodeError> {
         _ => None,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,12 @@ impl Found {
                 RouteAttribute::Oif(ifindex) => links.push(*ifindex),
                 RouteAttribute::MultiPath(hops) => links.extend(hops.iter().map(|hop| hop.interface_index)),
                 RouteAttribute::Priority(priority) => metric = *priority,
+                // Every link that is up has this one. It leads to no other network.
+                RouteAttribute::Destination(RouteAddress::Inet6(address))
+                    if address.is_unicast_link_local() =>
+                {
+                    return;
+                }
                 _ => {}
             }
         }
@@ -110,3 +116,6 @@ fn learned_path_mtu(message: &RouteMessage) -> Option<LearnedPathMtu> {
     })?;
     Some(LearnedPathMtu { destination, mtu: route_mtu(message)? })
 }
+
+#[cfg(test)]
+mod tests;

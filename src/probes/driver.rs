@@ -184,7 +184,7 @@ impl Prober {
             family,
         })?;
         let max = max.map_or(link_max, |max| max.min(link_max));
-        let config = SearchConfig { family, max, hint: hint.or(egress.learned), localise: true };
+        let config = SearchConfig { hint: hint.or(egress.learned), ..SearchConfig::new(family, max) };
         let id = fresh_number("echo identifier");
         let socket = IcmpSocket::open(&SocketConfig {
             destination,

@@ -124,6 +124,7 @@ struct PathEntry<'a> {
     direction: Option<&'static str>,
     limited_by: Option<LimitedBy>,
     error: Option<&'a str>,
+    kept_path_mtu: Option<PathMtu>,
 }
 
 #[derive(Serialize)]
@@ -250,6 +251,7 @@ fn path_entry<'a>(survey: &'a Survey, path: &'a Path) -> PathEntry<'a> {
         method: searched.then_some("icmp_echo"),
         direction: searched.then_some("both"),
         limited_by: path.limited_by(),
+        kept_path_mtu: path.kept,
         error: match &path.result {
             PathResult::Failed { why, .. } => Some(why),
             PathResult::Searched(_) | PathResult::NotProbed { .. } => None,

@@ -13,16 +13,38 @@ pub(super) const SIGNIFICANCE: f64 = 1e-4;
 /// Chance that a PTB whose quote is right names a size that the path does not have.
 const CHANCE_OF_A_LIE: f64 = 1e-3;
 
-/// What is assumed of a path before its first answer: packets lost and packets answered, as if seen.
-const ASSUMED_LOST: f64 = 0.5;
-const ASSUMED_ANSWERED: f64 = 4.0;
+/// What is assumed of a path before its first answer: it is one of these kinds, with that chance, and behaves as
+/// if so many packets had been lost and answered before.
+const KINDS: [Kind; 2] =
+    [Kind { chance: 0.7, lost: 0.5, answered: 30.0 }, Kind { chance: 0.3, lost: 3.0, answered: 8.0 }];
+
+/// A kind of path, by its loss: a Beta distribution.
+struct Kind {
+    chance: f64,
+    lost: f64,
+    answered: f64,
+}
+
+impl Kind {
+    /// Chance that of the next packets `lost` are lost and `answered` are answered, in one given order.
+    fn chance_of(&self, lost: u32, answered: u32) -> f64 {
+        let (mut chance, mut all) = (1.0, self.lost + self.answered);
+        for (count, seen) in [(lost, self.lost), (answered, self.answered)] {
+            for number in 0..count {
+                chance *= (seen + f64::from(number)) / all;
+                all += 1.0;
+            }
+        }
+        chance
+    }
+}
 
 /// Belief in a likely size, in a hinted one, and in all the sizes between two likely ones together.
 const LIKELY_WEIGHT: f64 = 1.0;
 const HINT_WEIGHT: f64 = 20.0;
 const UP_TO_ETHERNET_WEIGHT: f64 = 30.0;
 const JUMBO_WEIGHT: f64 = 15.0;
-const SMALL_WEIGHT: f64 = 3.0;
+const SMALL_WEIGHT: f64 = 0.5;
 
 const BASE: u16 = 1280;
 const ETHERNET: u16 = 1500;
@@ -38,16 +60,13 @@ impl Loss {
     /// Chance that `count` more packets of a size that fits are all lost.
     ///
     /// The rate is not known but estimated, so this falls slower than a power: the more answers were seen, the
-    /// fewer copies are needed (Beta-binomial predictive).
+    /// fewer copies are needed.
     pub(super) fn chance_of_silence(self, count: usize) -> f64 {
-        let (mut chance, mut lost) = (1.0, f64::from(self.lost) + ASSUMED_LOST);
-        let mut all = lost + f64::from(self.answered) + ASSUMED_ANSWERED;
-        for _ in 0..count {
-            chance *= lost / all;
-            lost += 1.0;
-            all += 1.0;
-        }
-        chance
+        let more = u32::try_from(count).unwrap_or(u32::MAX);
+        let chance_of = |lost: u32| -> f64 {
+            KINDS.iter().map(|kind| kind.chance * kind.chance_of(lost, self.answered)).sum()
+        };
+        chance_of(self.lost + more) / chance_of(self.lost)
     }
 
     /// How many unanswered copies of a size rule out loss, `prior` being the chance without any.
@@ -112,20 +131,36 @@ impl Belief {
         }
     }
 
-    /// Up to `count` sizes above what passed that split the belief in them into equal parts; ascending.
-    pub(super) fn splits(&self, count: u16) -> Vec<u16> {
+    /// Sizes above what passed, one for each of `shares`: the largest that so much of the belief says passes.
+    pub(super) fn at(&self, shares: &[f64]) -> Vec<u16> {
+        let Some((&all, above)) = self.at_least.split_first() else { return Vec::new() };
+        let size = |share: &f64| {
+            let passing = above.partition_point(|&belief| belief >= share * all).max(1);
+            self.low + u16::try_from(passing).expect("as many beliefs as sizes")
+        };
+        let mut sizes: Vec<u16> = shares.iter().map(size).collect();
+        sizes.sort_unstable();
+        sizes
+    }
+
+    /// Up to `count` sizes above what passed that split the belief in them into equal parts; ascending. A size
+    /// that takes several parts comes up to `copies` times, and then the next larger one, which tells whether
+    /// it is the answer.
+    pub(super) fn splits(&self, count: u16, copies: usize) -> Vec<u16> {
         let Some(&above) = self.at_least.get(1) else { return Vec::new() };
         let mut sizes: Vec<u16> = Vec::with_capacity(count.into());
         for part in (1..=count).rev() {
             let share = above * f64::from(part) / f64::from(count + 1);
             let passing = self.at_least.partition_point(|&belief| belief >= share).max(2) - 1;
             let size = self.low + u16::try_from(passing).expect("as many beliefs as sizes");
-            // A likely size takes several shares: then the next larger one tells whether it is the answer.
-            let next = sizes.last().map_or(size, |&last| size.max(last + 1));
-            if self.at_least.len() > usize::from(next - self.low) {
-                sizes.push(next);
+            let times = |size: u16| sizes.iter().filter(|&&other| other == size).count();
+            if times(size) < copies {
+                sizes.push(size);
+            } else if times(size + 1) == 0 && self.at_least.len() > usize::from(size + 1 - self.low) {
+                sizes.push(size + 1);
             }
         }
+        sizes.sort_unstable();
         sizes
     }
 }
@@ -139,7 +174,11 @@ fn prior(size: u16, top: u16, named: Named) -> f64 {
     } else {
         JUMBO_WEIGHT / f64::from(top.saturating_sub(ETHERNET).max(1))
     };
-    let likely = if LIKELY.contains(&size) || size == top { LIKELY_WEIGHT } else { 0.0 };
+    let likely = match LIKELY.contains(&size) || size == top {
+        true if size < BASE => SMALL_WEIGHT / 4.0,
+        true => LIKELY_WEIGHT,
+        false => 0.0,
+    };
     let hinted = if named.hint == Some(size) || named.ptb == Some(size) { HINT_WEIGHT } else { 0.0 };
     spread + likely + hinted
 }

@@ -122,6 +122,7 @@ impl Search {
         let known = Known {
             low,
             top: self.top,
+            base: self.config.base().min(self.top),
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
             named: Named { hint: self.config.hint.map(PathMtu::get), ptb },
@@ -136,46 +137,55 @@ impl Search {
         if known.is_proven() {
             self.waiting = Waiting::Proof;
             if !self.is_refused_with_ptb(low) {
-                self.look_for_hop(&known, now);
+                self.look_for_hop(&known, now, 0);
             }
             return;
         }
         self.waiting = Waiting::Flight;
         let (flight, sure) = plan::next(&known, self.config.control());
-        let is_first_look = self.config.localise && !self.is_swept && self.claims.is_empty();
+        let may_look = lost == 0 && answered > 5 && !self.is_refused_with_ptb(low);
+        // Hops first: then the answers to the rest show which of them will never come.
+        if may_look && sure > 0.5 {
+            self.look_for_hop(&known, now, flight.len());
+        } else if may_look && self.config.localise && !self.is_swept && self.flights > 1 {
+            self.is_swept = true;
+            let size = suspected.first().copied().unwrap_or(self.top);
+            self.launch_hops(now, locate::sweep(size, 0), flight.len());
+        }
         if self.launch(now, flight) == 0 {
             self.tell(Verdict::LowerBound { path_mtu: path_mtu(low) }, None, now);
-            return;
-        }
-        if is_first_look && lost == 0 {
-            self.is_swept = true;
-            let largest = suspected.last().copied().unwrap_or(self.top);
-            self.launch_hops(now, locate::sweep(largest, 0));
-        } else if sure > 0.8 && lost == 0 && !self.is_refused_with_ptb(low) {
-            self.look_for_hop(&known, now);
         }
     }
 
-    /// Sends what would name the hop behind which the next larger size vanishes, if that is not known.
-    fn look_for_hop(&mut self, known: &Known<'_>, now: Instant) -> Step {
+    /// Sends what would name the hop behind which the next larger size vanishes, if that is not known. `others`
+    /// are packets that are to go out as well, and come first if not all fit the budget.
+    fn look_for_hop(&mut self, known: &Known<'_>, now: Instant, others: usize) -> Step {
         if !self.config.localise {
             return Step::Done(None);
         }
         let step = locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
         match step {
             Step::Send(packets) => {
-                let count = self.launch_hops(now, packets.iter().copied());
+                let count = self.launch_hops(now, packets.iter().copied(), others);
                 if count == 0 { Step::Done(None) } else { Step::Send(packets) }
             }
             Step::Wait | Step::Done(_) => step,
         }
     }
 
-    fn launch_hops(&mut self, now: Instant, packets: impl Iterator<Item = (u16, u8)>) -> usize {
+    fn launch_hops(
+        &mut self,
+        now: Instant,
+        packets: impl Iterator<Item = (u16, u8)>,
+        others: usize,
+    ) -> usize {
         let flights = self.flights;
+        let room = usize::try_from(PACKET_BUDGET.saturating_sub(self.record.sent_totals().0)).unwrap_or(0);
+        let packets = packets.take(room.saturating_sub(others));
         let count = self.launch(now, packets.map(|(size, hop)| Planned::now(size, Some(hop))));
-        // They go out with the flight that is being planned, or are one by themselves.
-        self.flights = if self.waiting == Waiting::Hop { self.flights } else { flights };
+        if others > 0 {
+            self.flights = flights;
+        }
         count
     }
 
@@ -191,7 +201,7 @@ impl Search {
             self.tell(Verdict::Exact { path_mtu }, limited_by, now);
             return;
         }
-        match self.look_for_hop(known, now) {
+        match self.look_for_hop(known, now, 0) {
             Step::Send(_) | Step::Wait => self.waiting = Waiting::Hop,
             Step::Done(limited_by) => self.tell(Verdict::BlackHole { path_mtu }, limited_by, now),
         }

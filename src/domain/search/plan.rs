@@ -9,11 +9,13 @@ use super::config::SearchConfig;
 /// Copies of one size in one flight: more of them together would share the fate of one burst of loss.
 const MAX_COPIES: usize = 6;
 
-/// Sizes that split a flight: wide gaps would cost too many bytes, and loss makes later flights cheaper than
-/// larger ones.
-const SPLITS: u16 = 14;
-const SPLITS_JUMBO: u16 = 10;
-const SPLITS_LOSSY: u16 = 7;
+/// Packets in which a search without loss should find the size, apart from those that prove it. Fewer cost a
+/// round trip more.
+const FRUGAL_SEARCH: u16 = 24;
+
+/// Sizes of a flight where packets are lost: several small flights then tell more than a large one.
+const SHARES_LOSSY: [f64; 2] = [0.4, 0.3];
+const SPLITS_LOSSY: u16 = 6;
 
 /// A packet to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(super) struct Known<'a> {
     pub(super) low: u16,
     /// Largest size that is possible.
     pub(super) top: u16,
+    /// Size that nearly every path carries.
+    pub(super) base: u16,
     /// Larger sizes that were not answered, ascending, each as often as it was sent.
     pub(super) silent: &'a [u16],
     /// Loss of packets that pass.
@@ -78,41 +82,58 @@ impl Known<'_> {
     }
 
     fn is_lossy(&self) -> bool {
-        self.loss.lost > 0
+        self.loss.lost > 0 || self.low < self.base
     }
 }
 
-/// The next flight, largest first, and a control at its end. `sure` is the belief that nothing larger passes.
+/// The next flight, largest first. `sure` is the belief that nothing larger passes.
 pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
     let belief = Belief::new(known.low, known.top, known.silent, known.loss, known.named);
     let sure = belief.in_low();
-    let copies = if sure > 0.5 {
-        known.missing()
-    } else if sure > 0.15 {
-        known.missing().min(2)
+    let mut flight = Vec::new();
+    let mut after = Duration::ZERO;
+    let is_next_silent = known.silent.first() == Some(&(known.low + 1));
+    if sure > 0.5 || (is_next_silent && !known.is_lossy()) {
+        let spacing = Duration::from_millis(2) + known.rtt / 32;
+        // A copy that is answered makes the others of its flight useless.
+        let worth = match sure {
+            0.95.. => 4,
+            0.8.. => 2,
+            _ => 1,
+        };
+        for _ in 0..known.missing().min(worth) {
+            flight.push(Planned { size: known.low + 1, hop_limit: None, after });
+            after += spacing;
+        }
+    } else if known.is_lossy() {
+        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
     } else {
-        0
-    };
-    let gap = known.silent.first().unwrap_or(&known.top) - known.low;
-    let splits = match sure {
-        0.8.. => 0,
-        _ if known.is_lossy() => SPLITS_LOSSY,
-        _ if gap > 1000 => SPLITS_JUMBO,
-        _ => SPLITS,
-    };
-    let spacing = Duration::from_millis(2) + known.rtt / 32;
-    let mut flight: Vec<Planned> = belief
-        .splits(splits)
-        .into_iter()
-        .filter(|&size| copies == 0 || size != known.low + 1)
-        .map(|size| Planned::now(size, None))
-        .collect();
-    flight.reverse();
-    let repeated = (0_u32..).zip(std::iter::repeat_n(known.low + 1, copies.min(MAX_COPIES)));
-    flight.extend(repeated.map(|(number, size)| Planned { size, hop_limit: None, after: spacing * number }));
-    let last = flight.last().map_or(Duration::ZERO, |packet| packet.after);
-    flight.push(Planned { size: control, hop_limit: None, after: last });
+        let end = known.silent.first().copied().unwrap_or(known.top + 1);
+        let count = splits(end - known.low);
+        let sizes = if end - known.low - 1 <= count {
+            (known.low + 1..end).collect()
+        } else {
+            belief.splits(count, 1)
+        };
+        flight.extend(sizes.into_iter().rev().map(|size| Planned::now(size, None)));
+    }
+    if !known.is_lossy() {
+        flight.push(Planned { size: control, hop_limit: None, after });
+    }
     (flight, sure)
+}
+
+/// Into how many sizes to split a gap of `gap` candidates: as few flights as the packets allow, and then as few
+/// packets as that many flights need.
+fn splits(gap: u16) -> u16 {
+    let plans = (1..=16_u32).map(|flights| {
+        let sizes = (1..gap).find(|sizes| u64::from(sizes + 1).pow(flights) >= gap.into()).unwrap_or(1);
+        (flights, sizes)
+    });
+    let cost = |&(flights, sizes): &(u32, u16)| flights * u32::from(sizes + 1);
+    let least = plans.clone().map(|plan| cost(&plan)).min().unwrap_or(0);
+    let allowed = (least * 5 / 4).max(FRUGAL_SEARCH.into());
+    plans.into_iter().find(|plan| cost(plan) <= allowed).map_or(1, |(_, sizes)| sizes)
 }
 
 #[cfg(test)]

@@ -125,7 +125,10 @@ impl Record {
             .enumerate()
             .filter(|(_, probe)| probe.hop_limit.is_none() && probe.answer != Some(Answer::NotSent))
             .filter(|(_, probe)| probe.size > passed && probe.acked_at.is_none())
-            .filter(|&(index, _)| self.silent_at(index, silence).is_some_and(|at| at <= now))
+            .filter(|&(index, probe)| {
+                let is_refused = probe.answer.is_some() && silence == Silence::Suspected;
+                is_refused || self.silent_at(index, silence).is_some_and(|at| at <= now)
+            })
             .map(|(_, probe)| probe.size)
             .collect();
         sizes.sort_unstable();

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RAISE_AFTER: Duration = Duration::from_secs(600);
+const RAISE_AFTER: Duration = Duration::from_mins(10);
 
 fn mtu(bytes: u32) -> LinkMtu {
     LinkMtu::new(bytes).unwrap()

@@ -63,16 +63,11 @@ pub(super) fn take(fd: RawFd) -> io::Result<Option<Entry>> {
     let destination = message.address.as_ref().and_then(address);
     let mut found = None;
     for control in message.cmsgs()? {
-        found = match control {
-            ControlMessageOwned::Ipv4RecvErr(error, from) => {
-                Some((error, from.map(|from| Ipv4Addr::from(from.sin_addr.s_addr.to_ne_bytes()).into())))
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, from) => {
-                Some((error, from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr).into())))
-            }
-            // A foreign enum of every control message that there is.
-            _ => found,
-        };
+        if let ControlMessageOwned::Ipv4RecvErr(error, from) = control {
+            found = Some((error, from.map(|from| Ipv4Addr::from(from.sin_addr.s_addr.to_ne_bytes()).into())));
+        } else if let ControlMessageOwned::Ipv6RecvErr(error, from) = control {
+            found = Some((error, from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr).into())));
+        }
     }
     let Some((error, from)) = found else { return Ok(Some(Entry::Other)) };
     Ok(Some(match error.ee_origin {

@@ -9,6 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use socket2::SockFilter;
 
+/// One instruction (`struct sock_filter`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instruction {
+    code: u16,
+    jump_true: u8,
+    jump_false: u8,
+    k: u32,
+}
+
 // linux/bpf_common.h
 const LD_BYTE_ABS: u16 = 0x30;
 const LD_HALF_ABS: u16 = 0x28;
@@ -39,6 +48,13 @@ enum Step {
 
 /// The program for echo replies from `destination` with `id`, and ICMP errors that quote such a request.
 pub(super) fn program(destination: IpAddr, id: u16) -> Vec<SockFilter> {
+    let instructions = instructions(destination, id).into_iter();
+    instructions
+        .map(|Instruction { code, jump_true, jump_false, k }| SockFilter::new(code, jump_true, jump_false, k))
+        .collect()
+}
+
+fn instructions(destination: IpAddr, id: u16) -> Vec<Instruction> {
     match destination {
         IpAddr::V4(destination) => v4(destination, id),
         IpAddr::V6(destination) => v6(destination, id),
@@ -46,7 +62,7 @@ pub(super) fn program(destination: IpAddr, id: u16) -> Vec<SockFilter> {
 }
 
 /// Here the packet begins with its IP header (`raw_rcv`).
-fn v4(destination: Ipv4Addr, id: u16) -> Vec<SockFilter> {
+fn v4(destination: Ipv4Addr, id: u16) -> Vec<Instruction> {
     use Step::{AcceptIf, Demand, Do, ErrorIf};
     let address = destination.to_bits();
     let id = u32::from(id);
@@ -78,7 +94,7 @@ fn v4(destination: Ipv4Addr, id: u16) -> Vec<SockFilter> {
 }
 
 /// Here the packet begins with its ICMPv6 header (`rawv6_rcv`).
-fn v6(destination: Ipv6Addr, id: u16) -> Vec<SockFilter> {
+fn v6(destination: Ipv6Addr, id: u16) -> Vec<Instruction> {
     use Step::{AcceptIf, Demand, Do, ErrorIf};
     let id = u32::from(id);
     let reply = [
@@ -99,19 +115,24 @@ fn v6(destination: Ipv6Addr, id: u16) -> Vec<SockFilter> {
 }
 
 /// Lays out `reply`, `error`, "accept", "drop", and turns the steps into jumps between them.
-fn assemble(reply: &[Step], error: &[Step]) -> Vec<SockFilter> {
+fn assemble(reply: &[Step], error: &[Step]) -> Vec<Instruction> {
     let total = reply.len() + error.len();
     let distance = |from: usize, to: usize| {
         u8::try_from(to - from - 1).expect("a program of 30 instructions has no longer jump")
     };
     let steps = reply.iter().chain(error).enumerate().map(|(at, &step)| {
         let (accept, drop) = (distance(at, total), distance(at, total + 1));
-        match step {
-            Step::Do(code, k) => SockFilter::new(code, 0, 0, k),
-            Step::Demand(k) => SockFilter::new(JUMP_EQUAL, 0, drop, k),
-            Step::ErrorIf(k) => SockFilter::new(JUMP_EQUAL, distance(at, reply.len()), 0, k),
-            Step::AcceptIf(k) => SockFilter::new(JUMP_EQUAL, accept, drop, k),
-        }
+        let (code, jump_true, jump_false, k) = match step {
+            Step::Do(code, k) => (code, 0, 0, k),
+            Step::Demand(k) => (JUMP_EQUAL, 0, drop, k),
+            Step::ErrorIf(k) => (JUMP_EQUAL, distance(at, reply.len()), 0, k),
+            Step::AcceptIf(k) => (JUMP_EQUAL, accept, drop, k),
+        };
+        Instruction { code, jump_true, jump_false, k }
     });
-    steps.chain([SockFilter::new(RETURN, 0, 0, u32::MAX), SockFilter::new(RETURN, 0, 0, 0)]).collect()
+    let end = |k| Instruction { code: RETURN, jump_true: 0, jump_false: 0, k };
+    steps.chain([end(u32::MAX), end(0)]).collect()
 }
+
+#[cfg(test)]
+mod tests;

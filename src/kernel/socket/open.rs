@@ -95,7 +95,7 @@ fn configure(socket: Socket, kind: SocketKind, config: &SocketConfig) -> Result<
 }
 
 /// DF on every packet, the kernel's path MTU cache ignored, the link's MTU still obeyed
-/// (`ip_sk_use_pmtu`, include/net/ip.h; `ip6_sk_accept_pmtu`, `include/net/ip6_route.h`).
+/// (`ip_sk_use_pmtu` in `include/net/ip.h`; `ip6_setup_cork` in `net/ipv6/ip6_output.c`).
 fn never_fragment(socket: &Socket, family: IpFamily) -> io::Result<()> {
     match family {
         IpFamily::V4 => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?,

@@ -37,7 +37,7 @@ impl Token {
     }
 }
 
-/// Key that tokens are made with. `SipHash` under a key that never leaves the process is enough: it is a
+/// Key that tokens are made with. SipHash under a key that never leaves the process is enough: it is a
 /// keyed pseudo-random function made for this (Aumasson and Bernstein, 2012), an attacker off the path sees none
 /// of its outputs, and one on the path needs no forgery to stop or to acknowledge a probe.
 #[derive(Clone, Debug)]

@@ -2,9 +2,10 @@
 
 use pnet_packet::icmp::destination_unreachable::{DestinationUnreachablePacket, IcmpCodes as Unreachable};
 use pnet_packet::icmp::time_exceeded::IcmpCodes as Exceeded;
-use pnet_packet::icmp::{self, IcmpCode, IcmpPacket, IcmpType, IcmpTypes};
+use pnet_packet::icmp::{IcmpCode, IcmpType, IcmpTypes};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::Ipv4Packet;
+use pnet_packet::util::checksum;
 
 use super::{Echo, Message, Quote, WireError, need, quoted};
 use crate::domain::mtu::IpFamily;
@@ -34,18 +35,21 @@ pub fn parse_packet(bytes: &[u8]) -> Result<Message<'_>, WireError> {
 
 /// Reads one ICMPv4 message from its header on.
 pub fn parse_message(bytes: &[u8]) -> Result<Message<'_>, WireError> {
-    need(bytes, "ICMPv4 header", HEADER_BYTES)?;
-    let message = IcmpPacket::new(bytes).expect("8 bytes are enough for a header");
-    if icmp::checksum(&message) != message.get_checksum() {
+    // Its fields stand where those of all errors do, and the first three in all messages.
+    let message = DestinationUnreachablePacket::new(bytes).ok_or(WireError::Truncated {
+        what: "ICMPv4 header",
+        got: bytes.len(),
+        needed: HEADER_BYTES,
+    })?;
+    if checksum(bytes, 1) != message.get_checksum() {
         return Err(WireError::Checksum);
     }
     match message.get_icmp_type() {
         IcmpTypes::EchoReply => Ok(Message::EchoReply(Echo::parse(bytes)?)),
         IcmpTypes::DestinationUnreachable | IcmpTypes::TimeExceeded => {
             let quote = quoted::v4(&bytes[HEADER_BYTES..])?;
-            let error = DestinationUnreachablePacket::new(bytes).expect("8 bytes are enough for a header");
-            let (kind, code) = (error.get_icmp_type().0, error.get_icmp_code().0);
-            Ok(error_message(kind, code, error.get_next_hop_mtu().into(), quote))
+            let (kind, code) = (message.get_icmp_type().0, message.get_icmp_code().0);
+            Ok(error_message(kind, code, message.get_next_hop_mtu().into(), quote))
         }
         IcmpType(kind) => Ok(Message::Other { kind }),
     }

@@ -33,7 +33,11 @@ impl PacketTooBig {
 /// Reads what a raw or ping IPv6 socket receives: one ICMPv6 message from its header on.
 pub fn parse_message(bytes: &[u8]) -> Result<Message<'_>, WireError> {
     need(bytes, "ICMPv6 header", HEADER_BYTES)?;
-    let message = Icmpv6Packet::new(bytes).expect("8 bytes are enough for a header");
+    let message = Icmpv6Packet::new(bytes).ok_or(WireError::Truncated {
+        what: "ICMPv6 header",
+        got: bytes.len(),
+        needed: HEADER_BYTES,
+    })?;
     match message.get_icmpv6_type() {
         Icmpv6Types::EchoReply => Ok(Message::EchoReply(Echo::parse(bytes)?)),
         kind @ (Icmpv6Types::DestinationUnreachable

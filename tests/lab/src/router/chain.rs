@@ -99,9 +99,9 @@ impl Chain {
     pub fn swallow_ptbs(&self, number: usize) -> Result<()> {
         self.router(number).nft(
             "table inet hole { chain output { type filter hook output priority 0;
-               icmp type destination-unreachable icmp code frag-needed drop
-               icmpv6 type packet-too-big drop
-             } }",
+               icmp type destination-unreachable icmp code frag-needed drop;
+               icmpv6 type packet-too-big drop;
+             }; }",
         )
     }
 

@@ -27,7 +27,9 @@ impl Space {
             let joined = unshare(CloneFlags::CLONE_NEWNET).map(|()| gettid().as_raw());
             let is_made = joined.is_ok();
             if ready.send(joined).is_ok() && is_made {
-                inbox.into_iter().for_each(|job| job());
+                for job in inbox {
+                    job();
+                }
             }
         })?;
         let thread_id = is_ready.recv()?.context("make a network namespace: needs CAP_SYS_ADMIN")?;
@@ -50,7 +52,7 @@ impl Space {
         let job = Box::new(move || {
             let _ = answer.send(f());
         });
-        let jobs = self.jobs.as_ref().expect("only taken on drop");
+        let jobs = self.jobs.as_ref().context("the namespace is being dropped")?;
         jobs.send(job).map_err(|_| anyhow!("the thread of the namespace has ended"))?;
         is_done.recv().context("the job in the namespace panicked")
     }
