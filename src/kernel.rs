@@ -10,6 +10,7 @@ pub mod links;
 mod netlink;
 pub mod netns;
 pub mod nsid;
+pub mod own_process;
 pub mod procfs;
 pub mod routes;
 pub mod socket;

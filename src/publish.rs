@@ -1,5 +1,6 @@
 //! Everything that leaves the process.
 
+pub mod host_file;
 pub mod paint;
 pub mod probe_json;
 pub mod probe_text;
