@@ -86,10 +86,8 @@ pub(super) fn healthy() -> Survey {
 
 /// A path with each kind of result.
 pub(super) fn paths() -> Vec<Path> {
-    let path = |target: &str, address: Option<&str>, result| Path {
-        target: target.into(),
-        address: address.map(|address| address.parse().unwrap()),
-        result,
+    let path = |target: &str, address: Option<&str>, result| {
+        Path::new(target.into(), address.map(|address| address.parse().unwrap()), result)
     };
     let size = |bytes| PathMtu::new(bytes).unwrap();
     let limit = |address: Option<&str>, hop| LimitedBy {
