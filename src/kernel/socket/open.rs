@@ -11,6 +11,7 @@ use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     set_socket_recv_buffer_size_force,
 };
+use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{IcmpSocket, SocketChoice, SocketConfig, SocketError, SocketKind, filter};
@@ -67,11 +68,13 @@ fn create(family: IpFamily, kind: SocketKind) -> io::Result<Socket> {
 fn configure(socket: Socket, kind: SocketKind, config: &SocketConfig) -> Result<IcmpSocket, SocketError> {
     let family = IpFamily::of(config.destination);
     match kind {
-        // The filter first: packets of others queue up from the moment that the socket exists.
         // No error queue: without it no PTB stores an error that would fail the next send.
-        SocketKind::Raw => socket
-            .attach_filter(&filter::program(config.destination, config.id))
-            .map_err(failed("attach the packet filter", config))?,
+        SocketKind::Raw => {
+            socket
+                .attach_filter(&filter::program(config.destination, config.id))
+                .map_err(failed("attach the packet filter", config))?;
+            discard_unfiltered(&socket);
+        }
         SocketKind::Ping => {
             set_error_queue(&socket, family, true).map_err(failed("ask for ICMP errors", config))?;
         }
@@ -92,6 +95,12 @@ fn configure(socket: Socket, kind: SocketKind, config: &SocketConfig) -> Result<
     let destination = with_scope(config.destination, config.scope);
     let errors = VecDeque::new();
     Ok(IcmpSocket { socket, kind, family, destination, id, hop_limit: None, errors })
+}
+
+/// Empties the queue of what came between the socket's creation and its filter: packets of others.
+fn discard_unfiltered(socket: &Socket) {
+    // Each read takes one whole packet, however short its buffer.
+    while recv(socket, &mut [0; 1][..], RecvFlags::DONTWAIT).is_ok() {}
 }
 
 /// DF on every packet, the kernel's path MTU cache ignored, the link's MTU still obeyed
