@@ -1,7 +1,9 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
 
 pub mod capability;
+pub mod counters;
 pub mod egress;
+pub mod file_watch;
 pub mod host;
 pub mod limits;
 pub mod links;
@@ -9,6 +11,7 @@ mod netlink;
 pub mod netns;
 pub mod nsid;
 pub mod procfs;
+mod readiness;
 pub mod routes;
 pub mod socket;
 pub mod watch;

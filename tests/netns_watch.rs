@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 const MTU_AGENT: &str = env!("CARGO_BIN_EXE_mtu-agent");
 /// A test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `node ── pod ── inner`, one veth each, all links down: a link that is up makes events of its own accord. A
 /// namespace `apart` that no link leads to. And a veth of the node's own, to make events with.
