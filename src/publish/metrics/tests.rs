@@ -29,6 +29,7 @@ fn survey(sample: &Sample, paths: Vec<Path>) -> Survey {
         host_name: "node".into(),
         kernel_release: "6.18.0".into(),
         privileges: Vec::new(),
+        expected: None,
         cni: Some(Cni { name: "Calico".into(), why: "a test".into() }),
         identities: identities.collect(),
         topology,
