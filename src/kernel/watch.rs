@@ -35,8 +35,8 @@ const GROUPS: [(&str, u32); 6] = [
     ("nsid", 28),
 ];
 
-/// An event of a link takes some 4 KiB of it: room for all that a busy node says during one look. The kernel takes
-/// the memory only while events wait.
+/// Room for some 7,000 events of links at 2.3 KB each, since the kernel doubles it: more than a busy node says during
+/// one look. The memory is taken only while events wait.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
 /// No event takes less of the receive buffer (`SKB_TRUESIZE(1)`, `include/linux/skbuff.h`).
