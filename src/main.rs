@@ -1,5 +1,6 @@
 //! Command line of `mtu-agent`.
 
+mod agent_command;
 mod cli;
 mod probe;
 mod survey;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),
+        Command::Agent(args) => agent_command::run(args),
         Command::Probe(args) => probe::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
