@@ -1,6 +1,7 @@
 //! Everything that leaves the process.
 
 pub mod host_file;
+pub mod http;
 pub mod metrics;
 pub mod paint;
 pub mod probe_json;

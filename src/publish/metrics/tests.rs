@@ -323,8 +323,7 @@ fn a_refused_configuration_leaves_the_time_of_the_last_good_one() {
 #[test]
 fn a_usual_node_with_two_targets_has_few_series() {
     let count = series(&busy());
-    println!("{count} series");
-    assert!(count <= 150, "{count}");
+    assert!(count <= 150, "{count} series");
 }
 
 /// Links of every kind at every level: six levels, each namespace inside the one before.
@@ -381,8 +380,7 @@ fn no_node_with_two_targets_has_more_than_150_series() {
     let metrics = Metrics::new();
     fill(&metrics, &survey);
     let count = series(&metrics);
-    println!("{count} series");
-    assert!(count <= 150, "{count}");
+    assert!(count <= 150, "{count} series");
 
     let told: f64 = samples(&metrics, "mismatched_links")
         .iter()
