@@ -87,7 +87,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let files = HostFiles::open(&config.directory)?;
     let metrics = Arc::new(Metrics::new());
     let status = Arc::new(Status::new(Arc::clone(&metrics), clock() + LOOK_PATIENCE));
-    let server = Server::bind(config.listen, board.clone()).await?;
+    let server = Server::bind(config.listen).await?;
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()].map(signal).into_iter();
     let mut next = || stop.next().expect("there are two").map_err(AgentError::Signal);
     let (mut terminate, mut interrupt) = (next()?, next()?);
@@ -160,7 +160,9 @@ impl Agent {
         self.paths.probe(&self.config.targets, self.config.probe_interval);
         let mut looking: Option<(Reason, Looking)> = None;
         loop {
-            if looking.is_none() && let Some(reason) = self.damper.should_look(clock()) {
+            if looking.is_none()
+                && let Some(reason) = self.damper.should_look(clock())
+            {
                 looking = Some((reason, spawn_blocking(timed_look)));
             }
             let due = self.poll_timeout(looking.is_some());
@@ -284,7 +286,9 @@ impl Agent {
 }
 
 /// Waits for the look that runs, or for ever if none does.
-async fn finished(looking: &mut Option<(Reason, Looking)>) -> (Reason, (Instant, Instant, Result<Look, InventoryError>)) {
+async fn finished(
+    looking: &mut Option<(Reason, Looking)>,
+) -> (Reason, (Instant, Instant, Result<Look, InventoryError>)) {
     let Some((reason, look)) = looking else { return std::future::pending().await };
     let (reason, done) = (*reason, look.await);
     *looking = None;
@@ -298,7 +302,8 @@ fn timed_look() -> (Instant, Instant, Result<Look, InventoryError>) {
 }
 
 fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
-    let walk = unheard.contains(&Unheard::OtherNamespaces).then_some(WALK_INTERVAL.min(config.resync_interval));
+    let walk =
+        unheard.contains(&Unheard::OtherNamespaces).then_some(WALK_INTERVAL.min(config.resync_interval));
     Ages { resync: config.resync_interval, walk }
 }
 

@@ -1,6 +1,7 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
 
 pub mod capability;
+#[cfg(test)]
 mod capture;
 pub mod counters;
 pub mod egress;

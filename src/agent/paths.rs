@@ -35,7 +35,14 @@ impl Paths {
     /// Without targets. `node_name` spreads the probes of many nodes.
     pub(super) fn new(node_name: String) -> Self {
         let (known, tasks) = (Vec::new(), Vec::new());
-        Self { node_name, known, tasks, found: mpsc::channel(8), changed: watch::Sender::new(()), generation: 0 }
+        Self {
+            node_name,
+            known,
+            tasks,
+            found: mpsc::channel(8),
+            changed: watch::Sender::new(()),
+            generation: 0,
+        }
     }
 
     /// Probes these from now on. What was known of those that stay stays known. Takes a `LocalSet`.
@@ -45,11 +52,14 @@ impl Paths {
         let mut known = std::mem::take(&mut self.known);
         for (position, target) in targets.iter().enumerate() {
             let name = target.to_string();
-            let earlier = known.iter_mut().find(|paths| paths.first().is_some_and(|path| path.target == name));
+            let earlier =
+                known.iter_mut().find(|paths| paths.first().is_some_and(|path| path.target == name));
             self.known.push(earlier.map(std::mem::take).unwrap_or_default());
             let rhythm = Rhythm { interval, seed: seed(&self.node_name, &name) };
             let found = Finder { generation: self.generation, target: position, found: self.found.0.clone() };
-            self.tasks.push(spawn_local(keep(target.clone(), rhythm, self.changed.subscribe(), found)).abort_handle());
+            self.tasks.push(
+                spawn_local(keep(target.clone(), rhythm, self.changed.subscribe(), found)).abort_handle(),
+            );
         }
     }
 

@@ -16,6 +16,7 @@ use crate::domain::mtu::{IpFamily, LinkMtu};
 use crate::domain::safe::SMALLEST_USEFUL;
 use crate::domain::search::Outcome;
 use crate::domain::steady::SteadyMtu;
+use crate::kernel::counters::PacketCounters;
 use crate::probes::ledger::IgnoredCounts;
 use crate::publish::host_file::{HostFileError, Written};
 
@@ -70,21 +71,6 @@ pub struct Metrics {
     icmp6_packet_too_big_sent: KernelCounter<0>,
     fragmentation_failures: KernelCounter<1>,
     tcp_mtu_probe_failures: KernelCounter<0>,
-}
-
-/// The host's own counters that show a mismatch hurting. `None`: the kernel does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PassiveEvidence {
-    /// ICMPv4 type 3 sent, of any code: PTBs are among them (`IcmpMsg: OutType3`).
-    pub icmp_unreachable_sent: Option<u64>,
-    /// ICMPv6 type 2 sent (`Icmp6OutPktTooBigs`).
-    pub icmp6_packet_too_big_sent: Option<u64>,
-    /// IPv4 packets that would not fit and may not be fragmented (`Ip: FragFails`).
-    pub ipv4_fragmentation_failures: Option<u64>,
-    /// The same of IPv6 (`Ip6FragFails`).
-    pub ipv6_fragmentation_failures: Option<u64>,
-    /// Probes of TCP's own search that were lost (`TcpExt: TCPMTUPFail`).
-    pub tcp_mtu_probe_failures: Option<u64>,
 }
 
 impl Default for Metrics {
@@ -196,18 +182,18 @@ impl Metrics {
     }
 
     /// The host's own counters were read.
-    pub fn observe_passive(&self, seen: &PassiveEvidence) {
+    pub fn observe_passive(&self, seen: &PacketCounters) {
         let _whole = self.hold();
-        self.icmp_unreachable_sent.set([], seen.icmp_unreachable_sent);
-        self.icmp6_packet_too_big_sent.set([], seen.icmp6_packet_too_big_sent);
+        self.icmp_unreachable_sent.set([], seen.icmp4_unreachable_sent);
+        self.icmp6_packet_too_big_sent.set([], seen.icmp6_ptb_sent);
         for family in IpFamily::ALL {
             let failures = match family {
-                IpFamily::V4 => seen.ipv4_fragmentation_failures,
-                IpFamily::V6 => seen.ipv6_fragmentation_failures,
+                IpFamily::V4 => seen.ipv4_fragmentation_failed,
+                IpFamily::V6 => seen.ipv6_fragmentation_failed,
             };
             self.fragmentation_failures.set([names::family(family)], failures);
         }
-        self.tcp_mtu_probe_failures.set([], seen.tcp_mtu_probe_failures);
+        self.tcp_mtu_probe_failures.set([], seen.tcp_mtu_probes_failed);
     }
 
     fn observe_links(&self, survey: &Survey) {

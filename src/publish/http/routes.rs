@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::status::Status;
+use crate::kernel::counters::PacketCounters;
 use crate::publish::metrics::TEXT_FORMAT;
 
 /// Which pages are served.
@@ -36,6 +37,7 @@ pub(super) fn router(status: Arc<Status>, pages: Pages) -> Router {
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
+    status.metrics.observe_passive(&PacketCounters::read());
     ([(CONTENT_TYPE, TEXT_FORMAT)], status.metrics.render())
 }
 

@@ -94,12 +94,13 @@ fn fill(metrics: &Metrics, survey: &Survey) {
     metrics.observe_published(&steady);
     metrics.config_taken(survey.observed_at);
     let some = Some(7);
-    metrics.observe_passive(&PassiveEvidence {
-        icmp_unreachable_sent: some,
-        icmp6_packet_too_big_sent: some,
-        ipv4_fragmentation_failures: some,
-        ipv6_fragmentation_failures: some,
-        tcp_mtu_probe_failures: some,
+    metrics.observe_passive(&PacketCounters {
+        icmp4_unreachable_sent: some,
+        icmp6_ptb_sent: some,
+        ipv4_fragmentation_failed: some,
+        ipv6_fragmentation_failed: some,
+        tcp_mtu_probes_failed: some,
+        tcp_mtu_probes_passed: None,
     });
 }
 
@@ -188,7 +189,7 @@ fn what_is_gone_is_not_told_any_more() {
     assert_eq!(verdicts.len(), VERDICTS.len());
     assert!(verdicts.iter().all(|sample| sample.contains("target=\"192.0.2.1\"")), "{verdicts:?}");
 
-    metrics.observe_passive(&PassiveEvidence::default());
+    metrics.observe_passive(&PacketCounters::default());
     assert_eq!(samples(&metrics, "icmp_unreachable_sent_total"), [""; 0]);
     assert_eq!(samples(&metrics, "fragmentation_failures_total"), [""; 0]);
 }
@@ -292,9 +293,9 @@ fn a_change_of_the_published_value_is_counted_once_by_its_direction() {
 fn the_kernels_counters_are_passed_on_as_they_are() {
     let metrics = Metrics::new();
     for sent in [5, 5, 8, 2] {
-        metrics.observe_passive(&PassiveEvidence {
-            icmp_unreachable_sent: Some(sent),
-            ..PassiveEvidence::default()
+        metrics.observe_passive(&PacketCounters {
+            icmp4_unreachable_sent: Some(sent),
+            ..PacketCounters::default()
         });
         assert_eq!(samples(&metrics, "icmp_unreachable_sent_total"), [format!(" {sent}")]);
     }
