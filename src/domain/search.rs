@@ -50,12 +50,8 @@ const PACKET_BUDGET: u32 = 64;
 const ATTEMPTS: u16 = 128;
 
 /// Waits for a first answer. After each but the last, more packets that any path should carry are sent.
-const FIRST_WAITS: [Duration; 4] = [
-    Duration::from_millis(300),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(1),
-];
+const FIRST_WAITS: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(1)];
 
 /// Names one probe of one search. The driver carries it in the packet (for ICMP echo: the sequence number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +100,10 @@ pub struct Search {
     next_id: u16,
     flights: u32,
     unanswered_rounds: usize,
+    /// Whether large packets have been sent to the first few hops.
     is_swept: bool,
+    /// Hops that small packets have been sent to because of a PTB.
+    hops_looked_at: u8,
     unreachable_from: Option<IpAddr>,
     /// Verdict, hop, and when it was told.
     told: Option<(Verdict, Option<LimitedBy>, Instant)>,
@@ -127,6 +126,7 @@ impl Search {
             flights: 0,
             unanswered_rounds: 0,
             is_swept: false,
+            hops_looked_at: 0,
             unreachable_from: None,
             told: None,
             started_at: now,
@@ -232,7 +232,11 @@ impl Search {
         let refused = self.record.probes().iter().filter(|probe| probe.answer == Some(Answer::Unreachable));
         let is_final = from.is_none() || refused.count() >= 2;
         if is_final && self.record.largest_acked().is_none() {
-            self.tell(Verdict::Unreachable, from.map(|from| LimitedBy { address: Some(from), hop: None }), now);
+            self.tell(
+                Verdict::Unreachable,
+                from.map(|from| LimitedBy { address: Some(from), hop: None }),
+                now,
+            );
         }
         self.advance(now);
     }
@@ -243,7 +247,9 @@ impl Search {
         let (probes_sent, bytes_sent) = self.record.sent_totals();
         let began = self.record.first_sent_at().unwrap_or(self.started_at);
         let (answered, lost) = self.record.passing(told_at);
-        let share = |part: u32, all: u32| Some(f32::from(u16::try_from(part).ok()?) / f32::from(u16::try_from(all).ok()?));
+        let share = |part: u32, all: u32| {
+            Some(f32::from(u16::try_from(part).ok()?) / f32::from(u16::try_from(all).ok()?))
+        };
         Some(Outcome {
             verdict,
             limited_by,

@@ -16,7 +16,7 @@ const CHANCE_OF_A_LIE: f64 = 1e-3;
 /// What is assumed of a path before its first answer: it is one of these kinds, with that chance, and behaves as
 /// if so many packets had been lost and answered before.
 const KINDS: [Kind; 2] =
-    [Kind { chance: 0.7, lost: 0.5, answered: 30.0 }, Kind { chance: 0.3, lost: 4.0, answered: 10.0 }];
+    [Kind { chance: 0.5, lost: 0.5, answered: 30.0 }, Kind { chance: 0.5, lost: 4.0, answered: 10.0 }];
 
 /// A kind of path, by its loss: a Beta distribution.
 struct Kind {

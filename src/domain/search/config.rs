@@ -19,7 +19,9 @@ pub struct SearchConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SearchConfigError {
     /// Every link of that IP version carries more.
-    #[error("the largest size to try is {max}, but every {family} link carries {minimum} (RFC 791, RFC 8200)")]
+    #[error(
+        "the largest size to try is {max}, but every {family} link carries {minimum} (RFC 791, RFC 8200)"
+    )]
     MaxBelowMinimum {
         /// The refused size.
         max: PathMtu,

@@ -17,6 +17,9 @@ const CONTRADICTION: f64 = 1e-6;
 /// Packets of a search along a path whose routers send PTBs; what is left of them looks for the hop.
 const FRUGAL: u32 = 10;
 
+/// Hops that are looked at for each further PTB.
+const HOPS_PER_PTB: u32 = 4;
+
 impl Search {
     /// Queues `packets` as one flight, as far as the budget goes. How many.
     pub(super) fn launch(&mut self, now: Instant, packets: impl IntoIterator<Item = Planned>) -> usize {
@@ -29,7 +32,10 @@ impl Search {
         for packet in packets {
             let size = u32::from(packet.size);
             let attempts = usize::from(self.next_id) + self.queue.len();
-            if sent >= PACKET_BUDGET || bytes + size > self.config.byte_budget() || attempts >= ATTEMPTS.into() {
+            if sent >= PACKET_BUDGET
+                || bytes + size > self.config.byte_budget()
+                || attempts >= ATTEMPTS.into()
+            {
                 continue;
             }
             sent += 1;
@@ -44,24 +50,28 @@ impl Search {
         count
     }
 
-    /// A PTB named `mtu`: tries it, and the next larger size, which tells whether it is true.
+    /// A PTB named `mtu`: tries the next larger size, which tells whether that is true, and then `mtu` itself. An
+    /// answer to the second is also the witness that the path carried packets when the first was not answered.
     pub(super) fn follow(&mut self, now: Instant, mtu: u16) {
         let is_known = |size: u16| {
             let is_sent = self.record.is_in_flight(size, now) || self.record.largest_acked() >= Some(size);
             is_sent || self.queue.iter().any(|queued| queued.packet.size == size)
         };
-        let mut packets: Vec<Planned> = [mtu + 1, mtu]
-            .into_iter()
-            .filter(|&size| size <= self.top && !is_known(size))
-            .map(|size| Planned::now(size, None))
-            .collect();
-        if self.config.localise && !self.is_swept && !packets.is_empty() {
-            self.is_swept = true;
+        let control = self.config.control();
+        let larger = (mtu < self.top && !is_known(mtu + 1)).then_some(mtu + 1);
+        let itself = if is_known(mtu) { larger.map(|_| control) } else { Some(mtu) };
+        let mut packets: Vec<Planned> =
+            larger.into_iter().chain(itself).map(|size| Planned::now(size, None)).collect();
+        if self.config.localise && !packets.is_empty() {
             let planned = u32::try_from(packets.len() + self.queue.len()).unwrap_or(FRUGAL);
-            let left = FRUGAL.saturating_sub(self.record.sent_totals().0 + planned);
-            let control = self.config.control();
-            let hops = locate::sweep(control, 0).take(usize::try_from(left).unwrap_or(0));
-            packets.extend(hops.map(|(size, hop)| Planned::now(size, Some(hop))));
+            let left = match self.hops_looked_at {
+                0 => FRUGAL.saturating_sub(self.record.sent_totals().0 + planned),
+                _ => HOPS_PER_PTB,
+            };
+            let left = u8::try_from(left).unwrap_or(u8::MAX);
+            let hops = self.hops_looked_at + 1..=self.hops_looked_at.saturating_add(left);
+            packets.extend(hops.map(|hop| Planned::now(control, Some(hop))));
+            self.hops_looked_at = self.hops_looked_at.saturating_add(left);
         }
         self.launch(now, packets);
     }
@@ -115,14 +125,14 @@ impl Search {
             return;
         }
         let (answered, lost) = self.record.passing(now);
-        let ptb = self.claims.smallest(self.record.largest_acked()).map(|claim| claim.mtu);
+        let ptb = self.claims.smallest(Some(low)).filter(|_| self.claims.are_trusted(Some(low)));
         let known = Known {
             low,
             top: self.top,
             base: self.config.base().min(self.top),
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
-            named: Named { hint: self.config.hint.map(PathMtu::get), ptb },
+            named: Named { hint: self.config.hint.map(PathMtu::get), ptb: ptb.map(|claim| claim.mtu) },
             is_witnessed: self.record.is_witnessed(low + 1),
             bytes_left: self.config.byte_budget().saturating_sub(self.record.sent_totals().1),
             rtt: self.record.min_rtt().unwrap_or_default(),
@@ -172,8 +182,7 @@ impl Search {
         if !self.config.localise {
             return Step::Done(None);
         }
-        let step =
-            locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
+        let step = locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
         match step {
             Step::Send(packets) => {
                 let count = self.launch_hops(now, packets.iter().copied(), others);
@@ -183,7 +192,12 @@ impl Search {
         }
     }
 
-    fn launch_hops(&mut self, now: Instant, packets: impl Iterator<Item = (u16, u8)>, others: usize) -> usize {
+    fn launch_hops(
+        &mut self,
+        now: Instant,
+        packets: impl Iterator<Item = (u16, u8)>,
+        others: usize,
+    ) -> usize {
         let flights = self.flights;
         let room = usize::try_from(PACKET_BUDGET.saturating_sub(self.record.sent_totals().0)).unwrap_or(0);
         let packets = packets.take(room.saturating_sub(others));
@@ -215,9 +229,11 @@ impl Search {
     /// Whether a router says that nothing above `low` passes: it named `low`, or refused the next larger size.
     fn is_refused_with_ptb(&self, low: u16) -> bool {
         self.claims.smallest(Some(low)).is_some_and(|claim| claim.mtu == low)
-            || self.record.probes().iter().any(|probe| {
-                probe.size == low + 1 && matches!(probe.answer, Some(Answer::Ptb { .. }))
-            })
+            || self
+                .record
+                .probes()
+                .iter()
+                .any(|probe| probe.size == low + 1 && matches!(probe.answer, Some(Answer::Ptb { .. })))
     }
 
     /// Whether some size below what passed is silent beyond what loss explains.
@@ -244,7 +260,10 @@ impl Search {
         let is_more = told.path_mtu().is_none_or(|told| told.get() < passed);
         match told {
             Verdict::Inconsistent => {}
-            Verdict::Exact { .. } | Verdict::BlackHole { .. } | Verdict::LowerBound { .. } | Verdict::Unreachable => {
+            Verdict::Exact { .. }
+            | Verdict::BlackHole { .. }
+            | Verdict::LowerBound { .. }
+            | Verdict::Unreachable => {
                 if is_more && passed >= self.top {
                     self.tell(Verdict::Exact { path_mtu: path_mtu(passed) }, None, now);
                 } else if is_more {
