@@ -27,6 +27,7 @@ use crate::domain::mtu::PathMtu;
 
 mod belief;
 mod config;
+pub mod confirm;
 mod decide;
 mod ladder;
 mod locate;
@@ -131,7 +132,7 @@ impl Search {
             told: None,
             started_at: now,
         };
-        search.launch(now, plan::first(&config).into_iter().map(|size| Planned::now(size, None)));
+        search.launch(now, plan::first(config).into_iter().map(|size| Planned::now(size, None)));
         Ok(search)
     }
 
@@ -142,7 +143,8 @@ impl Search {
         let id = ProbeId(self.next_id);
         self.next_id += 1;
         self.record.sent(id, next.size, next.hop_limit, now);
-        let size = PathMtu::new(next.size).expect("no plan goes below the least size of its family");
+        // No plan goes below the least size of its family.
+        let size = PathMtu::new(next.size).unwrap_or(self.config.family.minimum_mtu());
         Some(Transmit { id, size, hop_limit: next.hop_limit })
     }
 
@@ -277,3 +279,6 @@ impl Search {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,9 +133,12 @@ impl Belief {
 
     /// Sizes above what passed, one for each of `shares`: the largest that so much of the belief says passes.
     pub(super) fn at(&self, shares: &[f64]) -> Vec<u16> {
-        let Some((&all, above)) = self.at_least.split_first() else { return Vec::new() };
+        let [all, above @ ..] = &self.at_least[..] else { return Vec::new() };
+        if above.is_empty() {
+            return Vec::new();
+        }
         let size = |share: &f64| {
-            let passing = above.partition_point(|&belief| belief >= share * all).max(1);
+            let passing = above.partition_point(|&belief| belief >= share * *all).max(1);
             self.low + u16::try_from(passing).expect("as many beliefs as sizes")
         };
         let mut sizes: Vec<u16> = shares.iter().map(size).collect();

@@ -17,7 +17,7 @@ const CONTRADICTION: f64 = 1e-6;
 /// Packets of a search along a path whose routers send PTBs; what is left of them looks for the hop.
 const FRUGAL: u32 = 10;
 
-/// Hops that are looked at for each further PTB.
+/// Hops that are looked at for each further PTB, or for one that comes late.
 const HOPS_PER_PTB: u32 = 4;
 
 impl Search {
@@ -64,8 +64,8 @@ impl Search {
             larger.into_iter().chain(itself).map(|size| Planned::now(size, None)).collect();
         if self.config.localise && !packets.is_empty() {
             let planned = u32::try_from(packets.len() + self.queue.len()).unwrap_or(FRUGAL);
-            let left = match self.hops_looked_at {
-                0 => FRUGAL.saturating_sub(self.record.sent_totals().0 + planned),
+            let left = match self.flights {
+                1 => FRUGAL.saturating_sub(self.record.sent_totals().0 + planned),
                 _ => HOPS_PER_PTB,
             };
             let left = u8::try_from(left).unwrap_or(u8::MAX);

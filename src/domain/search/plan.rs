@@ -37,9 +37,10 @@ impl Planned {
 }
 
 /// The first flight: the largest size, the likely ones, a size that always passes, a control.
-pub(super) fn first(config: &SearchConfig) -> Vec<u16> {
+pub(super) fn first(config: SearchConfig) -> Vec<u16> {
     let max = config.max.get();
-    let small = if config.base() == max { 576 } else { config.base() };
+    // A link that is that small may lead to a smaller one, where IPv4 allows it.
+    let small = if config.base() == max { config.family.minimum_mtu().get().max(576) } else { config.base() };
     let hint = config.hint.map(crate::domain::mtu::PathMtu::get);
     let wanted = [Some(max), Some(1500), Some(1400), hint, Some(small), Some(config.control())];
     let mut sizes: Vec<u16> = wanted.into_iter().flatten().filter(|&size| size <= max).collect();
@@ -146,7 +147,7 @@ fn worth(sure: f64, is_lossy: bool) -> usize {
 /// then as few packets as that many flights need.
 fn splits(low: u16, end: u16, bytes_left: u32) -> u16 {
     let gap = u32::from(end - low);
-    let middle = (u32::from(low) + u32::from(end)) / 2;
+    let middle = u32::midpoint(low.into(), end.into());
     let cost = |&(flights, sizes): &(u32, u16)| flights * u32::from(sizes + 1);
     let plans: Vec<(u32, u16)> = (1..=16)
         .map(|flights| {

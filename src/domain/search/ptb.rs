@@ -63,10 +63,6 @@ impl Claims {
     pub(super) fn are_trusted(&self, passed: Option<u16>) -> bool {
         self.possible.iter().all(|claim| passed.is_none_or(|passed| claim.mtu >= passed))
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.possible.is_empty()
-    }
 }
 
 #[cfg(test)]

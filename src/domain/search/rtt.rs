@@ -34,7 +34,7 @@ impl Rtt {
     /// When a packet counts as unanswered, counted from when it was sent. `None` while nothing is known.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        Some(max + max / 4 + (max - min) + GRANULARITY)
+        Some(max + max / 4 + max.saturating_sub(min) + GRANULARITY)
     }
 
     /// When a packet is suspected to be lost, counted from when the answer to a later one came: on most paths
@@ -42,6 +42,9 @@ impl Rtt {
     pub(super) fn patience(&self) -> Option<Duration> {
         let (min, max) = self.range?;
         let usual = LEAST_PATIENCE.max(min / 16);
-        Some(usual.max(self.overtaken_by * 2).max((max - min) / 2).min(max + usual))
+        Some(usual.max(self.overtaken_by * 2).max(max.saturating_sub(min) / 2).min(max + usual))
     }
 }
+
+#[cfg(test)]
+mod tests;
