@@ -45,7 +45,7 @@ fn a_flight_splits_the_gap_largest_first_and_ends_with_a_control() {
 #[test]
 fn a_size_that_a_search_before_believed_to_be_lost_is_repeated_apart_in_time() {
     let loss = Loss { answered: 9, lost: 0 };
-    let (flight, sure) = next(&Known { low: 1404, loss, ..known(&[1405]) }, 84);
+    let (flight, sure) = next(&Known { low: 1404, loss, ..known(&[1405, 1405, 1406, 1410, 1500]) }, 84);
     assert!(sure > 0.5);
     let copies: Vec<_> = flight.iter().filter(|packet| packet.size == 1405).collect();
     assert!(copies.len() >= 2);
