@@ -37,9 +37,10 @@ impl Planned {
 }
 
 /// The first flight: the largest size, the likely ones, a size that always passes, a control.
-pub(super) fn first(config: &SearchConfig) -> Vec<u16> {
+pub(super) fn first(config: SearchConfig) -> Vec<u16> {
     let max = config.max.get();
-    let small = if config.base() == max { 576 } else { config.base() };
+    // A link that is that small may lead to a smaller one, where IPv4 allows it.
+    let small = if config.base() == max { config.family.minimum_mtu().get().max(576) } else { config.base() };
     let hint = config.hint.map(crate::domain::mtu::PathMtu::get);
     let wanted = [Some(max), Some(1500), Some(1400), hint, Some(small), Some(config.control())];
     let mut sizes: Vec<u16> = wanted.into_iter().flatten().filter(|&size| size <= max).collect();
@@ -63,6 +64,8 @@ pub(super) struct Known<'a> {
     pub(super) loss: Loss,
     /// Sizes that somebody named.
     pub(super) named: Named,
+    /// Whether the path is known to have carried packets while the next larger size was not answered.
+    pub(super) is_witnessed: bool,
     /// What the search may still send.
     pub(super) bytes_left: u32,
     /// Round trip.
@@ -119,8 +122,11 @@ pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
             after += spacing;
         }
     }
-    // With loss, what passes of the others tells as much; without, the control tells first what is missing.
-    if !is_lossy || flight.iter().filter(|packet| packet.size == known.low + 1).count() >= known.missing() {
+    // Without loss the control tells soonest what is missing. With loss it costs too much to send one each time,
+    // but one must have been answered while the next larger size was not.
+    let repeated = flight.iter().filter(|packet| packet.size == known.low + 1).count();
+    let is_halfway = known.copies() + repeated >= known.missing().saturating_sub(repeated);
+    if !is_lossy || (repeats && is_halfway && !known.is_witnessed) {
         flight.push(Planned { size: control, hop_limit: None, after });
     }
     (flight, sure)
@@ -141,7 +147,7 @@ fn worth(sure: f64, is_lossy: bool) -> usize {
 /// then as few packets as that many flights need.
 fn splits(low: u16, end: u16, bytes_left: u32) -> u16 {
     let gap = u32::from(end - low);
-    let middle = (u32::from(low) + u32::from(end)) / 2;
+    let middle = u32::midpoint(low.into(), end.into());
     let cost = |&(flights, sizes): &(u32, u16)| flights * u32::from(sizes + 1);
     let plans: Vec<(u32, u16)> = (1..=16)
         .map(|flights| {

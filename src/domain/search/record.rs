@@ -125,10 +125,7 @@ impl Record {
             .enumerate()
             .filter(|(_, probe)| probe.hop_limit.is_none() && probe.answer != Some(Answer::NotSent))
             .filter(|(_, probe)| probe.size > passed && probe.acked_at.is_none())
-            .filter(|&(index, probe)| {
-                let is_refused = probe.answer.is_some() && silence == Silence::Suspected;
-                is_refused || self.silent_at(index, silence).is_some_and(|at| at <= now)
-            })
+            .filter(|&(index, _)| self.silent_at(index, silence).is_some_and(|at| at <= now))
             .map(|(_, probe)| probe.size)
             .collect();
         sizes.sort_unstable();
@@ -173,12 +170,15 @@ impl Record {
         silent
     }
 
-    /// Whether a packet that was sent after all those of `size` was acknowledged: then the path did carry packets
-    /// at that time, and an answer to those of `size` should have come first.
+    /// Whether a packet that was sent after at least half of those of `size` was acknowledged: then the path did
+    /// carry packets at that time, and an answer to those of `size` should have come first.
     pub(super) fn is_witnessed(&self, size: u16) -> bool {
-        let is_copy = |probe: &Probe| probe.size == size && probe.hop_limit.is_none();
-        let later = self.probes.iter().rev().take_while(|probe| !is_copy(probe));
-        later.into_iter().any(|probe| probe.acked_at.is_some())
+        let is_copy = |probe: &&Probe| probe.size == size && probe.hop_limit.is_none();
+        let copies = self.probes.iter().filter(is_copy).count();
+        let middle = self.probes.iter().filter(is_copy).nth(copies.div_ceil(2).saturating_sub(1));
+        middle.is_some_and(|middle| {
+            self.probes.iter().any(|probe| probe.acked_at.is_some() && probe.id > middle.id)
+        })
     }
 
     /// Whether an unanswered probe of `size` may still be answered at `now`.
@@ -218,9 +218,10 @@ impl Record {
                 continue;
             }
             let is_answered = probe.acked_at.is_some()
-                || match (probe.answer, silence) {
-                    (None, _) | (Some(Answer::Ptb { .. }), Silence::Overdue) => false,
-                    (Some(_), _) => true,
+                || match probe.answer {
+                    // A liar's router may forward it all the same.
+                    None | Some(Answer::Ptb { .. }) => false,
+                    Some(Answer::TimeExceeded { .. } | Answer::Unreachable | Answer::NotSent) => true,
                 };
             if !is_answered {
                 settled_at = settled_at.max(self.silent_at(index, silence)?);
