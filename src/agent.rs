@@ -258,7 +258,9 @@ impl Agent {
         let written = self.files.write_survey(document.as_bytes());
         self.metrics.observe_host_file(&written);
         let mtu = self.steady.value().map(|mtu| self.files.write_mtu(mtu));
-        mtu.iter().for_each(|written| self.metrics.observe_host_file(written));
+        if let Some(written) = &mtu {
+            self.metrics.observe_host_file(written);
+        }
         for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
             self.news.forget();
             warn!(error = %chain(&error), "a host file is not up to date; the old one stays");

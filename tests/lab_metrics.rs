@@ -9,9 +9,10 @@ use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::{LinkMtu, PathMtu};
 use mtu_agent::domain::search::{Outcome, Verdict};
 use mtu_agent::domain::steady::SteadyMtu;
+use mtu_agent::kernel::counters::PacketCounters;
 use mtu_agent::probes::ledger::IgnoredCounts;
 use mtu_agent::publish::host_file::Written;
-use mtu_agent::publish::metrics::{Metrics, PassiveEvidence, SurveyReason};
+use mtu_agent::publish::metrics::{Metrics, SurveyReason};
 use mtu_lab::promtool::check_metrics;
 
 #[test]
@@ -48,12 +49,13 @@ fn prometheus_likes_the_metrics_of_this_machine() -> Result<()> {
     metrics.observe_host_file(&Ok(Written::Changed));
     metrics.config_taken(now);
     let some = Some(1);
-    metrics.observe_passive(&PassiveEvidence {
-        icmp_unreachable_sent: some,
-        icmp6_packet_too_big_sent: some,
-        ipv4_fragmentation_failures: some,
-        ipv6_fragmentation_failures: some,
-        tcp_mtu_probe_failures: some,
+    metrics.observe_passive(&PacketCounters {
+        icmp4_unreachable_sent: some,
+        icmp6_ptb_sent: some,
+        ipv4_fragmentation_failed: some,
+        ipv6_fragmentation_failed: some,
+        tcp_mtu_probes_failed: some,
+        tcp_mtu_probes_passed: None,
     });
     check_metrics(&metrics.render()).context("after it")
 }

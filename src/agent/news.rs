@@ -1,6 +1,7 @@
 //! What has changed since the last conclusion, for people who read logs and for files that are written on change.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use tracing::{info, warn};
 
@@ -8,13 +9,18 @@ use crate::discovery::survey::Survey;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::steady::SteadyMtu;
 
+/// Target and address.
+type PathName = (String, Option<IpAddr>);
+/// Verdict and path MTU.
+type Answer = (Option<&'static str>, Option<u16>);
+
 /// The last conclusion, as far as people want to know of its changes.
 #[derive(Debug, Default)]
 pub(super) struct News {
     value: Option<LinkMtu>,
     is_lost: bool,
     mismatches: usize,
-    verdicts: BTreeMap<(String, Option<std::net::IpAddr>), (Option<&'static str>, Option<u16>)>,
+    verdicts: BTreeMap<PathName, Answer>,
     document: String,
 }
 

@@ -74,11 +74,11 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
     for (address, opened) in probers.into_iter().filter(|(_, opened)| !(some_way_out && no_way_out(opened))) {
         let (target, on_step) = (name.clone(), on_step.clone());
         searches.spawn_local(async move {
-            let searched = match opened {
+            let outcome = match opened {
                 Ok(prober) => search(prober, &target, on_step).await,
                 Err(error) => Err(error),
             };
-            match searched {
+            match outcome {
                 Ok(report) => {
                     let path = Path::new(target, Some(address), PathResult::Searched(report.outcome));
                     Path { ignored: report.ignored, ..path }
