@@ -22,16 +22,10 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug`
-    #[arg(
-        long,
-        global = true,
-        display_order = 100,
-        env = "MTU_AGENT_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log: String,
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug [default:
+    /// info for the agent, warn for the rest]
+    #[arg(long, global = true, display_order = 100, env = "MTU_AGENT_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 
     /// When to colour the text on stdout
     #[arg(long, global = true, display_order = 100, default_value = "auto", value_name = "WHEN")]

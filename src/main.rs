@@ -33,11 +33,13 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked_for { FINE } else { USAGE });
         }
     };
-    let Ok(filter) = EnvFilter::try_new(&cli.log) else {
-        terminal::complain(&format!("--log {:?} is no filter: give a level, or TARGET=LEVEL", cli.log));
+    let is_agent = matches!(cli.command, Command::Agent(_));
+    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let Ok(filter) = EnvFilter::try_new(log) else {
+        terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
         return ExitCode::from(USAGE);
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    terminal::log(filter, is_agent);
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),

@@ -31,7 +31,7 @@ impl News {
         if value != self.value
             && let Some(mtu) = value
         {
-            info!(%mtu, was = self.value.map(LinkMtu::get), "safe dind MTU changed");
+            info!(mtu = mtu.get(), was = self.value.map(LinkMtu::get), "safe dind MTU changed");
         }
         if is_lost != self.is_lost && value.is_some() {
             if is_lost {
