@@ -151,6 +151,17 @@ fn loss_alone_is_never_a_black_hole() {
 }
 
 #[test]
+fn a_forger_who_sees_the_probes_costs_packets_and_not_the_number() {
+    for (hole, forged) in (0..300).map(|seed| (Hole::odd(seed, 1500), seed)) {
+        let forger = "[forged]\nper_second = 1000\nfrom = \"10.66.6.6\"\nquote = \"seen\"\n\
+                      mtus = [0, 20, 68, 600, 1280, 1281, 1350, 1399, 1450, 1499, 1500, 70000]\n";
+        let run = run(&scenario(&(hole.path() + forger)), forged);
+        assert_eq!(run.path_mtu(), Some(hole.mtu), "{:?}", run.outcome);
+        assert!(run.outcome.probes_sent <= 50, "{:?}", run.outcome);
+    }
+}
+
+#[test]
 fn an_ecmp_path_has_the_mtu_of_the_link_that_the_flow_takes() {
     let text = "[link]\nmtu = 1500\n[[hop]]\nmtu = 1500\ndelay_ms = 5\necmp = [1400]\nptb = false";
     let mut seen: Vec<_> = (0..40).map(|seed| run(&scenario(text), seed).path_mtu().unwrap()).collect();

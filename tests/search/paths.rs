@@ -31,13 +31,18 @@ impl Hole {
     }
 
     pub(crate) fn scenario(&self) -> Scenario {
+        scenario(&self.path())
+    }
+
+    /// Its TOML, to which more may be added.
+    pub(crate) fn path(&self) -> String {
         let Self { link, mtu, rtt_ms, loss } = self;
         let each = rtt_ms / 6.0;
         let ends = format!("mtu = {link}\ndelay_ms = {each}");
-        scenario(&format!(
+        format!(
             "[link]\nmtu = {link}\n[[hop]]\n{ends}\n\
-             [[hop]]\nmtu = {mtu}\ndelay_ms = {each}\nloss = {loss}\nptb = false\n[[hop]]\n{ends}"
-        ))
+             [[hop]]\nmtu = {mtu}\ndelay_ms = {each}\nloss = {loss}\nptb = false\n[[hop]]\n{ends}\n"
+        )
     }
 
     pub(crate) fn assert_never_above(&self, run: &Run) {

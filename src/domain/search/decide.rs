@@ -125,11 +125,14 @@ impl Search {
             return;
         }
         let (answered, lost) = self.record.passing(now);
-        let ptb = self.claims.smallest(Some(low)).filter(|_| self.claims.are_trusted(Some(low)));
+        // Less than any path of today needs a better reason than a PTB, which may be forged (RFC 8899 §4.6.2).
+        let base = self.config.base().min(self.top);
+        let is_credible = |mtu: u16| mtu >= base && self.claims.are_trusted(Some(low));
+        let ptb = self.claims.smallest(Some(low)).filter(|claim| is_credible(claim.mtu));
         let known = Known {
             low,
             top: self.top,
-            base: self.config.base().min(self.top),
+            base,
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
             named: Named { hint: self.config.hint.map(PathMtu::get), ptb: ptb.map(|claim| claim.mtu) },

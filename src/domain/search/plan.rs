@@ -21,6 +21,10 @@ const LARGE_AFTER_SEARCH: u32 = 9;
 /// few large ones. An answer is rarer than silence and tells more, so less than half is best (a Z-channel).
 const SHARES_LOSSY: [f64; 2] = [0.4, 0.3];
 
+/// The same where packets are larger than `DEAR`, and bytes end a search before the packets do.
+const SHARE_DEAR: [f64; 1] = [0.42];
+const DEAR: u16 = 3000;
+
 /// A packet to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Planned {
@@ -106,7 +110,9 @@ pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
     let mut flight = Vec::new();
     let mut after = Duration::ZERO;
     if is_lossy && !repeats {
-        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
+        let shares =
+            if belief.at(&SHARE_DEAR).first() > Some(&DEAR) { &SHARE_DEAR[..] } else { &SHARES_LOSSY };
+        flight.extend(belief.at(shares).into_iter().rev().map(|size| Planned::now(size, None)));
     }
     if !is_lossy && sure < 0.9 {
         let count = splits(known.low, end, known.bytes_left);

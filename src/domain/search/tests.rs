@@ -84,6 +84,19 @@ fn a_ptb_is_overridden_by_an_answer_to_a_larger_packet() {
 }
 
 #[test]
+fn a_ptb_that_names_less_than_1280_proves_nothing_by_itself() {
+    let mut search = search();
+    let sent = send_all(&mut search, start());
+    search.handle_ptb(start(), sent[0].id, 84, router(1));
+    let next = send_all(&mut search, start());
+    search.handle_ptb(start(), of_size(&next, 85), 84, router(1));
+    search.handle_ack(start() + ms(1), sent[3].id);
+    search.handle_ack(start() + ms(1), next.last().unwrap().id);
+    search.handle_timeout(search.poll_timeout().unwrap());
+    assert_eq!(verdict(&search), None, "answers to the larger ones may be late");
+}
+
+#[test]
 fn an_absurd_ptb_is_counted_and_changes_nothing() {
     let mut search = search();
     let sent = send_all(&mut search, start());
