@@ -1,14 +1,22 @@
 //! Paths to the targets, measured again and again: each target by a task of its own.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until};
+use tracing::debug;
 
+use super::clock;
 use crate::discovery::measure::measure;
-use crate::discovery::path::Path;
+use crate::discovery::path::{Path, PathResult};
+use crate::domain::mtu::IpFamily;
+use crate::domain::search::confirm::{Confirm, Due};
+use crate::domain::search::control_size;
+use crate::probes::driver::check::Checked;
+use crate::probes::driver::{ProbeRequest, Prober};
 use crate::probes::resolve::Target;
 
 /// However long the interval is, a first search and one after a change wait no longer.
@@ -113,18 +121,69 @@ struct Finder {
     found: mpsc::Sender<Found>,
 }
 
+/// Searches the paths to a target, then checks what was found, and searches again when that is in doubt.
 async fn keep(target: Target, rhythm: Rhythm, mut changed: watch::Receiver<()>, finder: Finder) {
     sleep(rhythm.first()).await;
     loop {
         changed.mark_unchanged();
         let paths = measure(vec![target.clone()], |_| {}).await;
+        let mut known: Vec<_> = paths.iter().filter_map(|path| known(path, rhythm)).collect();
         let found = Found { generation: finder.generation, target: finder.target, paths };
         if finder.found.send(found).await.is_err() {
             return;
         }
         // A host whose links change all the time is no reason to flood its targets.
         sleep(rhythm.least()).await;
-        let _changed_or_due = timeout(rhythm.rest(), changed.changed()).await;
+        tokio::select! {
+            _ = changed.changed() => debug!(%target, "the way out changed: its path is searched again"),
+            () = until_in_doubt(&target, &mut known, rhythm) => {}
+        }
+    }
+}
+
+/// An address with what is known of the path to it.
+type Known = (IpAddr, Confirm);
+
+/// `None` for a path whose search told no number: only another search helps.
+fn known(path: &Path, rhythm: Rhythm) -> Option<Known> {
+    let PathResult::Searched(outcome) = &path.result else { return None };
+    let (address, full) = (path.address?, outcome.verdict.path_mtu()?);
+    let control = control_size(IpFamily::of(address));
+    let now = clock();
+    let confirm = Confirm::new(full, control, path.widest == Some(full), outcome.rtt, now);
+    Some((address, confirm.every(rhythm.interval(), now)))
+}
+
+/// Checks each path in its time; ends when one of them may not hold any more, or nothing is known of any.
+async fn until_in_doubt(target: &Target, known: &mut [Known], rhythm: Rhythm) {
+    let mut next = clock() + rhythm.interval().saturating_sub(rhythm.least());
+    loop {
+        sleep_until(next.into()).await;
+        if known.is_empty() {
+            return;
+        }
+        next = clock() + rhythm.interval();
+        for (address, confirm) in known.iter_mut() {
+            match confirm.poll(clock()) {
+                Due::Search => return,
+                Due::Nothing { until } => next = next.min(until),
+                Due::Check(pair) => {
+                    let device = target.device().map(str::to_owned);
+                    let checked = match Prober::open(ProbeRequest { device, ..ProbeRequest::new(*address) }) {
+                        Ok(prober) => prober.check(pair, confirm).await,
+                        Err(error) => Err(error),
+                    };
+                    // A search tells more about silence, or why nothing could be sent.
+                    if !matches!(checked, Ok(Checked::Answered)) {
+                        return;
+                    }
+                    match confirm.poll(clock()) {
+                        Due::Nothing { until } => next = next.min(until),
+                        Due::Search | Due::Check(_) => return,
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -147,9 +206,9 @@ impl Rhythm {
         self.interval.min(SOON)
     }
 
-    /// After [`Self::least`], if nothing changes: the intervals of two nodes differ by up to a tenth.
-    fn rest(self) -> Duration {
-        self.interval.mul_f64(1.0 + 0.1 * self.seed).saturating_sub(self.least())
+    /// Between two checks: the intervals of two nodes differ by up to a tenth.
+    fn interval(self) -> Duration {
+        self.interval.mul_f64(1.0 + 0.1 * self.seed)
     }
 }
 

@@ -81,7 +81,7 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
             match outcome {
                 Ok(report) => {
                     let path = Path::new(target, Some(address), PathResult::Searched(report.outcome));
-                    Path { ignored: report.ignored, ..path }
+                    Path { ignored: report.ignored, widest: report.egress.max(), ..path }
                 }
                 Err(error) => Path::new(target, Some(address), failed(&error)),
             }

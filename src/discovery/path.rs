@@ -19,6 +19,8 @@ pub struct Path {
     pub result: PathResult,
     /// What an earlier search measured, while this one tells no number: the last good value stays.
     pub kept: Option<PathMtu>,
+    /// Largest size that this host's own way there allows, if it was searched.
+    pub widest: Option<PathMtu>,
     /// Messages that were not believed while it was searched.
     pub ignored: IgnoredCounts,
 }
@@ -45,7 +47,7 @@ pub enum PathResult {
 impl Path {
     /// Without an earlier measurement.
     pub fn new(target: String, address: Option<IpAddr>, result: PathResult) -> Self {
-        Self { target, address, result, kept: None, ignored: IgnoredCounts::default() }
+        Self { target, address, result, kept: None, widest: None, ignored: IgnoredCounts::default() }
     }
 
     /// Keeps what `earlier` measured, if this tells no number that may lower a published value.

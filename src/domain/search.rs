@@ -37,7 +37,7 @@ mod ptb;
 mod record;
 mod rtt;
 
-pub use config::{SearchConfig, SearchConfigError};
+pub use config::{SearchConfig, SearchConfigError, control_size};
 pub use outcome::{LimitedBy, Outcome, Progress, Verdict};
 
 use plan::Planned;

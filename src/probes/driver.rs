@@ -23,6 +23,7 @@ use crate::domain::search::{Outcome, Progress, Search, SearchConfig, SearchConfi
 use crate::kernel::egress::{Egress, EgressError, EgressQuery, egress};
 use crate::kernel::socket::{IcmpSocket, SocketChoice, SocketConfig, SocketError, SocketKind};
 
+pub mod check;
 mod line;
 
 use line::Line;

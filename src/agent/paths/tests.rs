@@ -25,7 +25,7 @@ fn a_node_keeps_its_place_and_has_another_for_another_target() {
 #[test]
 fn a_short_interval_is_kept_and_a_long_one_answers_a_change_soon() {
     let second = Duration::from_secs(1);
-    assert_eq!((rhythm(1, 0.0).least(), rhythm(1, 0.0).rest()), (second, Duration::ZERO));
-    assert_eq!((rhythm(60, 0.0).least(), rhythm(60, 0.0).rest()), (SOON, Duration::from_secs(50)));
-    assert_eq!(rhythm(60, 1.0).least() + rhythm(60, 1.0).rest(), Duration::from_secs(66));
+    assert_eq!((rhythm(1, 0.0).least(), rhythm(1, 0.0).interval()), (second, second));
+    assert_eq!((rhythm(60, 0.0).least(), rhythm(60, 0.0).interval()), (SOON, Duration::from_mins(1)));
+    assert_eq!(rhythm(60, 1.0).interval(), Duration::from_secs(66));
 }

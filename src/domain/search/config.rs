@@ -46,13 +46,9 @@ impl SearchConfig {
         Ok(())
     }
 
-    /// Size of a control packet: what `ping` sends when nobody asks for a size.
+    /// Size of a control packet.
     pub(super) fn control(self) -> u16 {
-        let ping = match self.family {
-            IpFamily::V4 => 84,
-            IpFamily::V6 => 104,
-        };
-        ping.min(self.max.get())
+        control_size(self.family).min(self.max).get()
     }
 
     /// Size that nearly every path carries (RFC 8899 §5.1.2, `BASE_PLPMTU`): RFC 8200's minimum for both versions.
@@ -64,4 +60,13 @@ impl SearchConfig {
     pub(super) fn byte_budget(self) -> u32 {
         if self.max.get() <= 1500 { 96_000 } else { 256_000 }
     }
+}
+
+/// Size of a control packet, which says whether a path carries anything: what `ping` sends when nobody asks for one.
+pub fn control_size(family: IpFamily) -> PathMtu {
+    let ping = match family {
+        IpFamily::V4 => 84,
+        IpFamily::V6 => 104,
+    };
+    PathMtu::new(ping).expect("over 68")
 }

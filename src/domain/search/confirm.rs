@@ -67,6 +67,7 @@ pub struct Confirm {
     raise_at: Instant,
     check: Option<Check>,
     is_search_due: bool,
+    check_interval: Duration,
 }
 
 impl Confirm {
@@ -87,19 +88,26 @@ impl Confirm {
             raise_at: now + RAISE_INTERVAL,
             check: None,
             is_search_due: false,
+            check_interval: CHECK_INTERVAL,
         }
+    }
+
+    /// Checked so often, instead of every [`CHECK_INTERVAL`].
+    #[must_use]
+    pub fn every(self, check_interval: Duration, now: Instant) -> Self {
+        Self { next_check_at: now + check_interval, check_interval, ..self }
     }
 
     /// What to do at `now`. A pair is told once; then its answers are waited for.
     pub fn poll(&mut self, now: Instant) -> Due {
         if let Some(check) = self.check {
             let until = check.sent_at + self.wait;
-            let is_over = check.is_full_answered || now >= until;
+            let is_over = check.is_full_answered || self.is_search_due || now >= until;
             if !is_over {
                 return Due::Nothing { until };
             }
             self.check = None;
-            self.next_check_at = check.sent_at + CHECK_INTERVAL;
+            self.next_check_at = check.sent_at + self.check_interval;
             // A missing control says that packets are lost, not that they are too large.
             self.is_search_due |= check.is_control_answered && !check.is_full_answered;
         }
