@@ -174,13 +174,11 @@ async fn until_in_doubt(target: &Target, known: &mut [Known], rhythm: Rhythm) {
                         Err(error) => Err(error),
                     };
                     // A search tells more about silence, or why nothing could be sent.
-                    if !matches!(checked, Ok(Checked::Answered)) {
+                    let (Ok(Checked::Holds), Due::Nothing { until }) = (checked, confirm.poll(clock()))
+                    else {
                         return;
-                    }
-                    match confirm.poll(clock()) {
-                        Due::Nothing { until } => next = next.min(until),
-                        Due::Search | Due::Check(_) => return,
-                    }
+                    };
+                    next = next.min(until);
                 }
             }
         }

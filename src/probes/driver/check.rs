@@ -6,12 +6,14 @@ use crate::domain::search::{ProbeId, Transmit};
 use crate::probes::driver::line::Line;
 use crate::probes::ledger::Event;
 
-/// What a check has heard.
+/// What a check says of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// Something came back: `Confirm` knows what it means.
-    Answered,
-    /// Nothing came back, not even for the small packet.
+    /// A packet of its size was answered: it holds.
+    Holds,
+    /// It is narrower, or may be: search again.
+    InDoubt,
+    /// Nothing was answered, not even the small packet: that is no size.
     Silent,
 }
 
@@ -29,26 +31,19 @@ impl Prober {
                 confirm.handle_ptb(0);
             }
         }
-        let mut checked = Checked::Silent;
         while let Due::Nothing { until } = confirm.poll(clock()) {
             match line.next(Some(until)).await? {
-                Some(Event::Ack { id }) => {
-                    checked = Checked::Answered;
-                    if id == FULL {
-                        confirm.handle_full();
-                        break;
-                    }
-                    confirm.handle_control();
+                Some(Event::Ack { id: FULL }) => {
+                    confirm.handle_full();
+                    return Ok(Checked::Holds);
                 }
-                Some(Event::Ptb { mtu, .. }) => {
-                    checked = Checked::Answered;
-                    confirm.handle_ptb(mtu);
-                    break;
-                }
+                Some(Event::Ack { id: _ }) => confirm.handle_control(),
+                Some(Event::Ptb { mtu, .. }) => confirm.handle_ptb(mtu),
                 Some(Event::TimeExceeded { .. } | Event::Unreachable { .. }) => {}
-                None => break,
+                None if confirm.poll(clock()) == Due::Search => return Ok(Checked::InDoubt),
+                None => return Ok(Checked::Silent),
             }
         }
-        Ok(checked)
+        Ok(Checked::InDoubt)
     }
 }
