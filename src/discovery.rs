@@ -1,1 +1,17 @@
-//! Kernel facts become a topology: levels, kinds, names, the CNI.
+//! Kernel facts become a topology: levels, kinds, names, the CNI, and one survey of it all.
+
+pub mod advice;
+pub mod cni;
+pub mod docker;
+pub mod expected;
+mod handles;
+pub mod identity;
+pub mod inventory;
+pub mod measure;
+pub mod nesting;
+pub mod path;
+pub mod role;
+pub mod surroundings;
+pub mod survey;
+pub mod unseen;
+pub mod who;

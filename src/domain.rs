@@ -1,6 +1,13 @@
 //! What is true about MTUs, links and paths. No I/O, clock, async, netlink or Kubernetes types.
 
+pub mod damper;
 pub mod encap;
 pub mod evidence;
+pub mod link;
+pub mod mismatch;
 pub mod mtu;
+pub mod safe;
 pub mod search;
+pub mod steady;
+pub mod topology;
+pub mod walk;

@@ -1,1 +1,22 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
+
+pub mod capability;
+#[cfg(test)]
+mod capture;
+pub mod counters;
+pub mod egress;
+pub mod file_watch;
+pub mod host;
+pub mod limits;
+pub mod links;
+mod netlink;
+pub mod netns;
+pub mod nsid;
+pub mod own_process;
+pub mod procfs;
+mod readiness;
+pub mod routes;
+pub mod socket;
+pub mod watch;
+
+pub use netlink::{NetlinkError, RouteSocket};

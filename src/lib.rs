@@ -7,9 +7,11 @@
 //! 3. [`probes`]: the driver that turns a search's wishes into packets, and packets into its events.
 //! 4. [`discovery`]: kernel facts become a named topology with levels.
 //! 5. [`publish`]: everything that leaves the process.
+//! 6. [`agent`]: the survey kept true, for months.
 
+pub mod agent;
+pub mod discovery;
 pub mod domain;
 pub mod kernel;
 pub mod probes;
-pub mod discovery;
 pub mod publish;

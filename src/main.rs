@@ -1,3 +1,53 @@
 //! Command line of `mtu-agent`.
 
-fn main() {}
+mod agent_command;
+mod cli;
+mod probe;
+mod survey;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use mtu_agent::kernel::limits;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+
+/// All is well.
+const FINE: u8 = 0;
+/// A mismatch or a black hole was found.
+const MISMATCH: u8 = 1;
+/// It could not be told.
+const UNKNOWN: u8 = 2;
+/// `EX_USAGE` of sysexits.h; clap's own 2 means something else here.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            let _nobody_reads_it = answer.print();
+            let asked_for = matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if asked_for { FINE } else { USAGE });
+        }
+    };
+    let is_agent = matches!(cli.command, Command::Agent(_));
+    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let Ok(filter) = EnvFilter::try_new(log) else {
+        terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
+        return ExitCode::from(USAGE);
+    };
+    terminal::log(filter, is_agent);
+    limits::raise_open_files();
+    let done = match cli.command {
+        Command::Survey(args) => survey::run(args, cli.color),
+        Command::Agent(args) => agent_command::run(args),
+        Command::Probe(args) => probe::run(args, cli.color),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        terminal::complain(&format!("{error:#}"));
+        UNKNOWN
+    }))
+}

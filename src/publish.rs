@@ -1,1 +1,14 @@
 //! Everything that leaves the process.
+
+pub mod host_file;
+pub mod http;
+pub mod metrics;
+pub mod paint;
+pub mod probe_json;
+pub mod probe_text;
+pub mod survey_json;
+pub mod survey_text;
+pub mod walk_text;
+
+#[cfg(test)]
+mod sample;

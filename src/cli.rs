@@ -1,0 +1,195 @@
+//! The command line, raw: what clap parses, and the little of the environment that is read.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mtu_agent::domain::mtu::{IpFamily, PathMtu};
+use mtu_agent::probes::resolve::Target;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Finds the MTU that nested container networks can really use, and says what is wrong with theirs.
+#[derive(Debug, Parser)]
+#[command(name = "mtu-agent", version, styles = STYLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug [default:
+    /// info for the agent, warn for the rest]
+    #[arg(long, global = true, display_order = 100, env = "MTU_AGENT_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+
+    /// When to colour the text on stdout
+    #[arg(long, global = true, display_order = 100, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at every network namespace of this host: links, nesting, path MTU, mismatches and their fix
+    ///
+    /// Exit code: 0 all is well; 1 a mismatch or a black hole was found; 2 no safe MTU could be told, or whom
+    /// --of names or a target does not exist; 64 bad usage.
+    Survey(SurveyArgs),
+
+    /// Find the exact path MTU to one destination, and the hop that limits it
+    ///
+    /// Exit code: 0 exact; 1 a black hole; 2 it could not be told, or there is no way to the destination; 64 bad
+    /// usage.
+    Probe(ProbeArgs),
+
+    /// Keep the survey true: follow the kernel's events, probe on a schedule, serve metrics, keep the host files
+    ///
+    /// Runs until SIGTERM or SIGINT. SIGHUP, or a change of the file, has the configuration read again.
+    Agent(AgentArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SurveyArgs {
+    /// Measure the path MTU to HOST, an address or a name (repeatable)
+    #[arg(long = "target", value_name = "HOST", env = "MTU_AGENT_TARGETS", value_delimiter = ',')]
+    pub(crate) targets: Vec<Target>,
+
+    /// Send nothing; tell only what is configured, and what the kernel learned about the targets
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+
+    /// Largest safe MTU to tell; docker's own default is not exceeded unless this says so
+    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU", default_value = "1500", allow_negative_numbers = true, value_parser = max_dind_mtu)]
+    pub(crate) max_dind_mtu: NonZeroU32,
+
+    /// Only the walk outward of one: a pid, namespace, container or pod
+    #[arg(long, value_name = "PID|NETNS|CONTAINER|POD", conflicts_with = "output")]
+    pub(crate) of: Option<String>,
+
+    /// Form of the answer on stdout
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// Address or name
+    #[arg(value_name = "DEST")]
+    pub(crate) destination: Target,
+
+    /// Only its IPv4 address
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Only its IPv6 address
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+
+    /// Largest packet to try; without it, the MTU of the link that leads there
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = max_mtu)]
+    pub(crate) max_mtu: Option<PathMtu>,
+
+    /// Send by this link
+    #[arg(long, value_name = "LINK")]
+    pub(crate) device: Option<String>,
+
+    /// Send from this network namespace: a name in /run/netns, a file, or a pid (`CAP_SYS_ADMIN`)
+    #[arg(long, value_name = "NETNS")]
+    pub(crate) netns: Option<String>,
+
+    /// Form of the answer on stdout
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+impl ProbeArgs {
+    /// Whether an address of this family may be probed.
+    pub(crate) fn allows(&self, family: IpFamily) -> bool {
+        match family {
+            IpFamily::V4 => !self.ipv6,
+            IpFamily::V6 => !self.ipv4,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Publish to this host's files and metrics only; needs no Kubernetes
+    #[arg(long, required = true)]
+    pub(crate) standalone: bool,
+
+    /// Configuration in TOML, with the names of the options below; an option given here wins over it
+    #[arg(long, value_name = "FILE", env = "MTU_AGENT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Measure the path MTU to HOST, an address or a name (repeatable)
+    #[arg(long = "target", value_name = "HOST", env = "MTU_AGENT_TARGETS", value_delimiter = ',')]
+    pub(crate) targets: Option<Vec<String>>,
+
+    /// Largest safe MTU to publish [default: 1500]
+    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU")]
+    pub(crate) max_dind_mtu: Option<u32>,
+
+    /// How long a larger safe MTU must last before it is published [default: 10m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RAISE_AFTER")]
+    pub(crate) raise_after: Option<String>,
+
+    /// How often the path to a target is measured [default: 1m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_PROBE_INTERVAL")]
+    pub(crate) probe_interval: Option<String>,
+
+    /// How often everything is read again although no event said so [default: 5m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RESYNC_INTERVAL")]
+    pub(crate) resync_interval: Option<String>,
+
+    /// Where to serve HTTP [default: 127.0.0.1:9817]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Directory of the host files [default: /run/mtu-agent]
+    #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A tree for people
+    Text,
+    /// One document for programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Whether the user asked every program not to colour (<https://no-color.org>).
+#[expect(clippy::disallowed_methods, reason = "clap cannot read a variable that counts by being set")]
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// The range of any path; what a family or link demands beyond that is told when it is known.
+fn max_mtu(text: &str) -> Result<PathMtu, String> {
+    let value = text.parse().ok().and_then(|value| PathMtu::new(value).ok());
+    value.ok_or_else(|| format!("{text:?} is not the size of an IP packet: give 68 to 65535"))
+}
+
+/// Under 576 there is no safe value, and over 65535 dockerd makes containers that fail.
+fn max_dind_mtu(text: &str) -> Result<NonZeroU32, String> {
+    let range = 576..=65_535;
+    let value = text.parse().ok().filter(|value: &NonZeroU32| range.contains(&value.get()));
+    value.ok_or_else(|| {
+        format!("{text:?} is not an MTU that docker can use: give {} to {}", range.start(), range.end())
+    })
+}

@@ -1,0 +1,98 @@
+//! What people call a namespace: the pod, the container, the file that pins it.
+
+use std::collections::BTreeMap;
+
+use super::docker::Container;
+use super::inventory::FoundNetns;
+use crate::domain::topology::{HOST, NetnsIx};
+
+/// What is known of a namespace besides its links.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique within one survey: `host`, `nsid:3`, `inode:4026532281`.
+    pub id: String,
+    /// Its inode, if a file or process tells.
+    pub inode: Option<u64>,
+    /// Pod as `namespace/name`, container, or pinning file.
+    pub name: Option<String>,
+    /// Names of files that pin it.
+    pub pinned: Vec<String>,
+    /// Processes in it, by pid.
+    pub pids: Vec<u32>,
+    /// Container of its first process.
+    pub container_id: Option<String>,
+    /// Pod of its first process.
+    pub pod_uid: Option<String>,
+}
+
+/// Names by which namespaces may be known, gathered outside of the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// `namespace/name` of pods by uid.
+    pub pods: BTreeMap<String, String>,
+    /// Docker's containers by id.
+    pub containers: BTreeMap<String, Container>,
+}
+
+/// The identity of a namespace whose first process is in `cgroup`.
+pub fn identify(ix: NetnsIx, netns: &FoundNetns, cgroup: &str, names: &Names) -> Identity {
+    let id = match (ix, netns.nsid, netns.inode) {
+        (HOST, ..) => "host".to_owned(),
+        (_, Some(nsid), _) => format!("nsid:{}", nsid.get()),
+        (_, None, Some(inode)) => format!("inode:{inode}"),
+        (NetnsIx(position), None, None) => format!("unnamed:{position}"),
+    };
+    let (pinned, pids) = (netns.pinned.clone(), netns.pids.clone());
+    let mut identity = Identity { id, inode: netns.inode, pinned, pids, ..Identity::default() };
+    if ix == HOST {
+        return identity;
+    }
+    let pinned_by_docker = || {
+        let mut containers = names.containers.iter();
+        containers
+            .find(|(_, container)| container.sandbox.as_ref().is_some_and(|it| netns.pinned.contains(it)))
+    };
+    identity.container_id =
+        container_id(cgroup).or_else(|| pinned_by_docker().map(|(id, _)| id.as_str())).map(str::to_owned);
+    identity.pod_uid = pod_uid(cgroup);
+    let pod = identity.pod_uid.as_ref().and_then(|uid| names.pods.get(uid)).cloned();
+    let container = identity.container_id.as_ref().and_then(|id| names.containers.get(id));
+    identity.name = pod
+        .or_else(|| container.map(|container| container.name.clone()))
+        .or_else(|| netns.pinned.first().cloned());
+    identity
+}
+
+/// Id of the innermost container that a cgroup path names, for every runtime that names cgroups by container id:
+/// `/docker/ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `/kubepods/…/ID`.
+pub fn container_id<'a>(cgroup: &'a str) -> Option<&'a str> {
+    let innermost = |line: &'a str| {
+        line.rsplit('/').find_map(|component| {
+            let component = component.strip_suffix(".scope").unwrap_or(component);
+            let id = component.rsplit(['-', ':']).next().unwrap_or(component);
+            let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_id.then_some((line.split('/').count(), id))
+        })
+    };
+    // In v1 some hierarchies may be left at a container further out: the deepest path knows best.
+    cgroup.lines().filter_map(innermost).max_by_key(|(depth, _)| *depth).map(|(_, id)| id)
+}
+
+/// Uid of the pod that a cgroup path names: `/kubepods/burstable/podUID/…`, and, by systemd,
+/// `kubepods-burstable-podUID.slice` with underscores.
+pub fn pod_uid(cgroup: &str) -> Option<String> {
+    cgroup.split(['/', '\n']).find_map(|component| {
+        let component = component.strip_suffix(".slice").unwrap_or(component);
+        let uid = match component.rsplit_once("-pod") {
+            Some((slice, uid)) if slice.starts_with("kubepods") => uid.replace('_', "-"),
+            Some(_) | None => component.strip_prefix("pod")?.to_owned(),
+        };
+        let is_uuid = uid.len() == 36 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        // Static pods have the hash of their manifest.
+        let is_hash = uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_uuid || is_hash).then_some(uid)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The MTU that a nested dockerd may safely use, at every level.
+
+use super::evidence::Evidence;
+use super::link::Ifindex;
+use super::mtu::{IpFamily, LinkMtu, PathMtu};
+use super::topology::{HOST, NetnsIx, Place, Topology};
+use super::walk::{Hop, Limit};
+
+/// Under this no IPv4 host is obliged to take a packet (RFC 791 §3.1): such a value is not published.
+pub const SMALLEST_USEFUL: u32 = 576;
+
+/// What bounds a safe MTU besides the walks outward.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Never more than this: docker's own default, unless the user says otherwise.
+    pub maximum: LinkMtu,
+    /// Links of the host that carry the pods' packets to other hosts (an overlay).
+    pub overlays: Vec<Ifindex>,
+    /// What the next pod will get, by its CNI: counts as long as there is nothing at level 1.
+    pub expected: Option<LinkMtu>,
+    /// Measured path MTUs from the host, one for each probed address.
+    pub measured: Vec<MeasuredPath>,
+}
+
+/// A path MTU that a probe confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeasuredPath {
+    /// IP version of the path.
+    pub family: IpFamily,
+    /// The measured value.
+    pub path_mtu: PathMtu,
+}
+
+/// A safe MTU for one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SafeMtu {
+    /// The value.
+    pub mtu: LinkMtu,
+    /// How it is known.
+    pub evidence: Evidence,
+    /// What makes it no larger.
+    pub limited_by: Limiter,
+}
+
+/// What makes a safe MTU no larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limiter {
+    /// A link or a route on a walk outward.
+    Hop(Hop),
+    /// The measured path, by its position in [`Bounds::measured`].
+    Path(usize),
+    /// [`Bounds::expected`].
+    Expected,
+    /// [`Bounds::maximum`].
+    Maximum,
+}
+
+impl Topology {
+    /// The safe dind MTU for `family`; `None` when nothing here has a default route of that family.
+    ///
+    /// Smallest over the host and the namespaces of level 1: what the first dockerd of any pod may use. Deeper
+    /// levels get the same value, since a docker bridge adds no header.
+    pub fn safe_dind_mtu(&self, family: IpFamily, bounds: &Bounds) -> Option<SafeMtu> {
+        let first_level = |(ix, netns): (NetnsIx, &super::topology::Netns)| match netns.place {
+            Place::Host | Place::Nested { level: 1, .. } => self.has_default_route(ix, family).then_some(ix),
+            Place::Nested { .. } | Place::Outside | Place::Unconnected => None,
+        };
+        let walks = self.iter().filter_map(first_level);
+        let narrowest = walks.filter_map(|netns| Self::narrowest(&self.walk(netns, family)));
+        let tightest = narrowest.min_by_key(|limit| limit.mtu)?;
+        let hop =
+            self.overlay_limits(family, bounds).fold(tightest, |a, b| if b.mtu < a.mtu { b } else { a });
+
+        let mut safe =
+            SafeMtu { mtu: hop.mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop.hop) };
+        if let Some(mtu) = bounds.expected.filter(|mtu| *mtu < safe.mtu && !self.has_first_level()) {
+            safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Expected };
+        }
+        for (position, path) in bounds.measured.iter().enumerate().filter(|(_, path)| path.family == family) {
+            let measured = path.path_mtu.as_link_mtu();
+            if measured < safe.mtu {
+                safe = SafeMtu {
+                    mtu: measured,
+                    evidence: Evidence::Measured,
+                    limited_by: Limiter::Path(position),
+                };
+            } else if measured == safe.mtu {
+                safe.evidence = Evidence::Measured;
+            }
+        }
+        if bounds.maximum < safe.mtu {
+            let evidence = Evidence::Configured;
+            safe = SafeMtu { mtu: bounds.maximum, evidence, limited_by: Limiter::Maximum };
+        }
+        Some(safe)
+    }
+
+    fn has_first_level(&self) -> bool {
+        self.iter().any(|(_, netns)| netns.place.level() == Some(1))
+    }
+
+    /// The largest packet that gets from the namespace out, by what is configured and, if the host was probed, by
+    /// what was measured; `None` for a namespace that no link connects to the host, or without a way out.
+    pub fn effective_mtu(&self, netns: NetnsIx, measured: &[MeasuredPath]) -> Option<LinkMtu> {
+        self.netns(netns).place.level()?;
+        let by_family = |family| {
+            let walk =
+                if self.has_default_route(netns, family) { self.walk(netns, family) } else { Vec::new() };
+            let configured = Self::narrowest(&walk)?.mtu;
+            let paths = measured.iter().filter(|path| path.family == family);
+            paths.map(|path| path.path_mtu.as_link_mtu()).chain([configured]).min()
+        };
+        IpFamily::ALL.into_iter().filter_map(by_family).min()
+    }
+
+    fn overlay_limits(&self, family: IpFamily, bounds: &Bounds) -> impl Iterator<Item = Limit> {
+        let routes = self.netns(HOST).routes.iter().flat_map(|routes| &routes.others);
+        let overlay =
+            routes.filter(move |route| route.family == family && bounds.overlays.contains(&route.ifindex));
+        overlay.filter_map(|route| {
+            let at = super::link::LinkRef { netns: HOST, ifindex: route.ifindex };
+            let link = self.link(at)?;
+            Some(match route.mtu {
+                Some(mtu) if mtu < link.mtu => Limit { hop: Hop::Route { netns: HOST, mtu }, mtu },
+                Some(_) | None => Limit { hop: Hop::Link(at), mtu: link.mtu },
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

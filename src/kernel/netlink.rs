@@ -1,0 +1,177 @@
+//! One request at a time on one rtnetlink socket: the kernel refuses a second dump while one runs (`EBUSY`).
+
+use std::io;
+
+use netlink_packet_core::{
+    DecodeError, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkMessage,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+/// Set in a dump's messages when something changed while it ran (`include/uapi/linux/netlink.h`).
+const NLM_F_DUMP_INTR: u16 = 0x10;
+/// The kernel fills at most 32 KiB for one `recv` (`netlink_dump` in `net/netlink/af_netlink.c`).
+const RECEIVE_BYTES: usize = 32 * 1024;
+/// A dump that was interrupted this often stands in a storm of changes; its last run is used as it is.
+const DUMP_RUNS: u8 = 5;
+
+/// A request to the kernel that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// No socket.
+    #[error("open an rtnetlink socket")]
+    Open(#[source] io::Error),
+    /// The socket broke.
+    #[error("{request} over rtnetlink")]
+    Exchange {
+        /// What was asked.
+        request: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel said no.
+    #[error("{request}: refused by the kernel")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// Its error.
+        source: io::Error,
+    },
+    /// The kernel's answer is not what its headers promise.
+    #[error("{request}: the kernel's answer cannot be read")]
+    Malformed {
+        /// What was asked.
+        request: &'static str,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+impl NetlinkError {
+    /// Whether a capability is missing: the kernel answers `EPERM` or `EACCES`.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Refused { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Open(_) | Self::Exchange { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
+    /// A word for a metric label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Exchange { .. } => "exchange",
+            Self::Refused { .. } => "refused",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}
+
+/// An rtnetlink socket in the namespace of the thread that opened it.
+pub struct RouteSocket {
+    socket: Socket,
+    sequence: u32,
+    buffer: Box<[u8]>,
+}
+
+impl RouteSocket {
+    /// Opens it in the calling thread's network namespace.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let mut socket = Socket::new(NETLINK_ROUTE).map_err(NetlinkError::Open)?;
+        socket.bind_auto().map_err(NetlinkError::Open)?;
+        // Without it the kernel ignores the filters of a route dump. Kernels before 4.20 do not know it.
+        let _unfiltered_on_old_kernels = socket.set_netlink_get_strict_chk(true);
+        Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_BYTES].into_boxed_slice() })
+    }
+
+    /// Hands each message of a dump to `each`, then, if the kernel had to interrupt it, once more to a fresh value.
+    pub(super) fn dump<T: Default>(
+        &mut self,
+        request: &'static str,
+        message: RouteNetlinkMessage,
+        mut each: impl FnMut(&mut T, &[u8]) -> Result<(), DecodeError>,
+    ) -> Result<T, NetlinkError> {
+        let packet = self.packet(message, NLM_F_REQUEST | NLM_F_DUMP);
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let mut collected = T::default();
+            let interrupted = self.exchange(request, &packet, |payload| each(&mut collected, payload))?;
+            if !interrupted || runs == DUMP_RUNS {
+                return Ok(collected);
+            }
+        }
+    }
+
+    /// Asks for one message, and hands it to `read`; `T::default()` when the kernel only acknowledges.
+    pub(super) fn ask<T: Default>(
+        &mut self,
+        request: &'static str,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        mut read: impl FnMut(&mut T, &[u8]) -> Result<(), DecodeError>,
+    ) -> Result<T, NetlinkError> {
+        let packet = self.packet(message, NLM_F_REQUEST | flags);
+        let mut answer = T::default();
+        self.exchange(request, &packet, |payload| read(&mut answer, payload))?;
+        Ok(answer)
+    }
+
+    fn packet(&mut self, message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = flags;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let mut packet = vec![0; message.buffer_len()];
+        message.serialize(&mut packet);
+        packet
+    }
+
+    /// Sends, and receives until the kernel is done. Tells whether a dump was interrupted by a change.
+    fn exchange(
+        &mut self,
+        request: &'static str,
+        packet: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), DecodeError>,
+    ) -> Result<bool, NetlinkError> {
+        let failed = |source| NetlinkError::Exchange { request, source };
+        let malformed = |source| NetlinkError::Malformed { request, source };
+        self.socket.send(packet, 0).map_err(failed)?;
+        let mut interrupted = false;
+        loop {
+            let received = self.socket.recv(&mut &mut self.buffer[..], 0).map_err(failed)?;
+            let mut rest = &self.buffer[..received];
+            let mut dumping = false;
+            while !rest.is_empty() {
+                let message = NetlinkBuffer::new_checked(rest).map_err(malformed)?;
+                let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+                if message.sequence_number() != self.sequence {
+                    continue; // the tail of an exchange that was given up
+                }
+                interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
+                match message.message_type() {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        return verdict(request, message.payload()).map(|()| interrupted);
+                    }
+                    _ => each(message.payload()).map_err(malformed)?,
+                }
+                dumping |= message.flags() & NLM_F_MULTIPART != 0;
+            }
+            if !dumping {
+                return Ok(interrupted);
+            }
+        }
+    }
+}
+
+/// `NLMSG_ERROR` and, easily overlooked, `NLMSG_DONE` begin with 0 or a negated errno.
+fn verdict(request: &'static str, payload: &[u8]) -> Result<(), NetlinkError> {
+    let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    if code == 0 {
+        return Ok(());
+    }
+    Err(NetlinkError::Refused { request, source: io::Error::from_raw_os_error(-code) })
+}

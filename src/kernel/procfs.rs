@@ -1,0 +1,66 @@
+//! Which process is in which network namespace, and what its cgroup tells about it.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// The network namespace of each process that may be looked at.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    /// Pid and inode of its network namespace, by pid.
+    pub processes: Vec<(u32, u64)>,
+    /// How many processes would not say (they need `CAP_SYS_PTRACE`).
+    pub refused: usize,
+}
+
+/// Reads `/proc/*/ns/net`. Processes that end meanwhile are left out.
+pub fn processes() -> io::Result<ProcessTable> {
+    let mut table = ProcessTable::default();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        match fs::read_link(netns_path(pid)) {
+            Ok(target) => {
+                let inode = target.to_str().and_then(parse_inode);
+                table.processes.extend(inode.map(|inode| (pid, inode)));
+            }
+            Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => table.refused += 1,
+            Err(_ended) => {}
+        }
+    }
+    table.processes.sort_unstable();
+    Ok(table)
+}
+
+/// The namespace file of a process.
+pub fn netns_path(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+/// `net:[4026531840]`
+fn parse_inode(target: &str) -> Option<u64> {
+    target.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The cgroup paths of a process, one a line: `0::/path` in v2, `4:memory:/path` in v1. Empty if it ended.
+pub fn cgroup(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
+}
+
+/// The name that a process goes by (`comm`). Empty if it ended.
+pub fn command_name(pid: u32) -> String {
+    let mut name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.truncate(name.trim_end().len());
+    name
+}
+
+/// The arguments that a process was started with. Empty if it ended.
+pub fn arguments(pid: u32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let arguments = line.split(|byte| *byte == 0).filter(|argument| !argument.is_empty());
+    arguments.map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+}
+
+/// The file tree that a process sees, as a path that we can read.
+pub fn root(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root"))
+}

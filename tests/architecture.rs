@@ -1,0 +1,123 @@
+//! The direction of the layers: a module names only those before it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// In the order in which they may name each other.
+const LAYERS: [&str; 6] = ["domain", "kernel", "probes", "discovery", "publish", "agent"];
+/// What `domain` must do without, whichever way it is named.
+const IMPURE: [&str; 12] = [
+    "std::fs",
+    "std::net::Udp",
+    "std::net::Tcp",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "SystemTime",
+    "Instant::now",
+    "tokio",
+    "netlink_",
+    "rustix",
+    "nix::",
+];
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path)
+}
+
+fn files_of(layer: &str) -> Vec<PathBuf> {
+    let mut files = vec![source(&format!("{layer}.rs"))];
+    let mut directories = vec![source(layer)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a layer is a directory") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+/// Modules of this crate that the text names: `crate::kernel::…`, `crate::{domain, kernel::…}`.
+fn named(text: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect::<String>()
+    };
+    let mut named = Vec::new();
+    for (at, prefix) in text.match_indices("crate::") {
+        let rest = &text[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            None => named.push(word(rest)),
+            Some(group) => {
+                let group = &group[..group.find(';').unwrap_or(group.len())];
+                let mut depth = 0;
+                for part in group.split_inclusive(['{', '}', ',']) {
+                    if depth == 0 {
+                        named.push(word(part.trim_start()));
+                    }
+                    depth += i32::from(part.ends_with('{')) - i32::from(part.ends_with('}'));
+                }
+            }
+        }
+    }
+    named
+}
+
+/// A line for each time that a file of a layer names a layer after it.
+fn offences(position: usize, file: &Path, text: &str) -> Vec<String> {
+    let later = &LAYERS[position + 1..];
+    let named = named(text).into_iter().filter(|name| later.contains(&name.as_str()));
+    named.map(|name| format!("{} names `{name}`, a later layer", file.display())).collect()
+}
+
+#[test]
+fn every_module_names_only_layers_before_its_own() {
+    let offences: Vec<_> = (0..LAYERS.len())
+        .flat_map(|layer| files_of(LAYERS[layer]).into_iter().map(move |file| (layer, file)))
+        .flat_map(|(layer, file)| offences(layer, &file, &fs::read_to_string(&file).expect("source is text")))
+        .collect();
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let offences: Vec<_> = files_of("domain")
+        .into_iter()
+        .filter(|file| !file.ends_with("tests.rs"))
+        .flat_map(|file| {
+            let text = fs::read_to_string(&file).expect("source is text");
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let found = IMPURE.into_iter().filter(move |impure| code.contains(impure));
+            found.map(|impure| format!("{} names {impure}", file.display())).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+}
+
+#[test]
+fn the_library_has_no_module_outside_of_the_layers() {
+    let library = fs::read_to_string(source("lib.rs")).expect("source is text");
+    let modules: Vec<_> =
+        library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let mut expected = LAYERS;
+    expected.sort_unstable();
+    assert_eq!(modules, expected);
+}
+
+#[test]
+fn a_planted_offence_is_found_however_it_is_written() {
+    for text in [
+        "use crate::kernel::netns;",
+        "use crate::{domain::mtu, kernel};",
+        "use crate::{domain::{mtu, link}, kernel::routes};",
+        "fn f() { crate::discovery::survey::look(); }",
+    ] {
+        assert_eq!(offences(0, Path::new("planted.rs"), text).len(), 1, "{text}");
+    }
+    assert!(
+        offences(4, Path::new("fine.rs"), "use crate::kernel::netns; use crate::publish::paint;").is_empty()
+    );
+}

@@ -1,0 +1,104 @@
+//! The command line, as a user meets it: help, exit codes, errors, pipes.
+
+use std::io::Read as _;
+use std::process::{Command, Output, Stdio};
+
+fn mtu_agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mtu-agent"));
+    command
+        .args(arguments)
+        .env_remove("NO_COLOR")
+        .env_remove("MTU_AGENT_TARGETS")
+        .env_remove("MTU_AGENT_LOG");
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = mtu_agent(arguments).output().expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code().expect("it was not killed"), text(stdout), text(stderr))
+}
+
+#[test]
+fn help_says_what_each_option_does() {
+    for (name, arguments) in [("help", &["--help"][..]), ("survey_help", &["survey", "--help"])] {
+        let (code, stdout, _) = run(arguments);
+        assert_eq!(code, 0);
+        insta::assert_snapshot!(name, stdout);
+    }
+}
+
+#[test]
+fn bad_usage_is_64_says_what_is_wrong_and_prints_no_data() {
+    for (arguments, said) in [
+        (&["survey", "--target", "a b"][..], "\"a b\" is no target"),
+        (&["survey", "--target", ""], "an IP address or a host name"),
+        (&["survey", "--target", "http://example.org"], "is no target"),
+        (&["survey", "--max-dind-mtu", "575"], "give 576 to 65535"),
+        (&["survey", "--max-dind-mtu", "65536"], "give 576 to 65535"),
+        (&["survey", "--max-dind-mtu", "-1"], "--max-dind-mtu"),
+        (&["survey", "--output", "yaml"], "yaml"),
+        (&["survey", "--of", "1", "--output", "json"], "--of"),
+        (&["survey", "--nonsense"], "--nonsense"),
+        (&["--log", "a=b=c", "survey"], "--log"),
+        (&[], "Usage"),
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{arguments:?}");
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn whom_nobody_knows_is_2_with_what_to_give_instead() {
+    for (who, said) in [("4294967295", "no process 4294967295"), ("nobody-here", "nobody here is called")] {
+        let (code, stdout, stderr) = run(&["survey", "--of", who]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{who}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
+fn a_survey_without_a_target_says_that_nothing_was_measured() {
+    let (_, stdout, stderr) = run(&["survey"]);
+    assert!(stdout.contains("give --target HOST to measure"), "{stdout}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn json_on_stdout_is_one_document_of_the_schema() {
+    let (code, stdout, _) = run(&["survey", "--output", "json"]);
+    let survey: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(
+        (&survey["schema"], &survey["namespaces"][0]["id"]),
+        (&"mtu-agent.dev/survey/v1".into(), &"host".into())
+    );
+    assert!([0, 1, 2].contains(&code));
+    assert_eq!(survey["paths"], serde_json::json!([]));
+}
+
+#[test]
+fn a_closed_pipe_ends_silently() {
+    let mut child = mtu_agent(&["survey", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let mut complaint = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut complaint).expect("text");
+    let code = child.wait().expect("it ends").code();
+    assert_eq!((complaint.as_str(), code), ("", run(&["survey"]).0.into()));
+}
+
+#[test]
+fn colour_comes_when_it_is_asked_for() {
+    assert!(run(&["survey", "--color", "always"]).1.contains("\x1b["));
+    assert!(!run(&["survey"]).1.contains("\x1b["));
+    let no_color =
+        mtu_agent(&["survey", "--color", "always"]).env("NO_COLOR", "1").output().expect("it starts");
+    assert!(
+        String::from_utf8_lossy(&no_color.stdout).contains("\x1b["),
+        "the option wins over the environment"
+    );
+}

@@ -1,0 +1,281 @@
+//! Real dockerds, one in a container of the other, and their clients.
+
+use std::{
+    fmt, fs,
+    os::fd::{AsFd as _, BorrowedFd},
+    os::unix::net::UnixDatagram,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::process::Signal;
+
+use super::{
+    Container, LabError, NetnsLab, Place, Process, client::Client, machine::Mounts, process::wait_readable,
+};
+
+/// How deep a dockerd's containers are: the host is level 0, its pods and containers are level 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Containers of a dockerd on the host itself.
+    One,
+    /// Containers of a dockerd in a pod, or in a container of level 1.
+    Two,
+    /// Containers of a dockerd in a container of level 2.
+    Three,
+}
+
+impl Level {
+    /// As a number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+
+    /// The level that the daemon itself is at, if that is a container's.
+    pub(super) fn outward(self) -> Option<Self> {
+        match self {
+            Self::One => None,
+            Self::Two => Some(Self::One),
+            Self::Three => Some(Self::Two),
+        }
+    }
+
+    /// Where a daemon keeps its files, in the lab as in its container.
+    pub(super) fn directory(self) -> String {
+        format!("/run/lab/level{}", self.number())
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
+/// The configuration of a dockerd. The default is docker's: bridges of 1500.
+#[derive(Clone, Debug, Default)]
+pub struct Dockerd {
+    arguments: Vec<String>,
+    daemon_json: Option<String>,
+}
+
+impl Dockerd {
+    /// A dockerd as it is without configuration.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `--mtu`.
+    #[must_use]
+    pub fn mtu(self, mtu: u16) -> Self {
+        self.arg(&format!("--mtu={mtu}"))
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The text of its daemon.json. Without, it reads `/etc/docker/daemon.json` of the lab, or of its container.
+    #[must_use]
+    pub fn daemon_json(mut self, json: &str) -> Self {
+        self.daemon_json = Some(json.to_owned());
+        self
+    }
+}
+
+/// The image that containers are made of: a static shell, and mount points.
+pub(super) const IMAGE: &str = "lab";
+
+/// The machine's programs, in a container.
+pub(super) const USERLAND: [&str; 4] = ["-v", "/usr:/usr:ro", "-v", "/etc/alternatives:/etc/alternatives:ro"];
+
+/// All that a dockerd needs inside of a container, short of `--privileged`, which needs every capability that
+/// exists and so fails where the machine itself lacks one.
+const NESTED: &str = "--cap-add=NET_ADMIN --cap-add=NET_RAW --cap-add=SYS_ADMIN --cap-add=SYS_CHROOT \
+    --cap-add=SYS_PTRACE --cap-add=MKNOD --cap-add=DAC_READ_SEARCH --cap-add=SYS_MODULE --cap-add=IPC_LOCK \
+    --cap-add=LINUX_IMMUTABLE --cap-add=AUDIT_CONTROL --cap-add=SYSLOG --security-opt=seccomp=unconfined \
+    --security-opt=apparmor=unconfined --security-opt=systempaths=unconfined --cgroupns=host \
+    --volume=/sys/fs/cgroup:/sys/fs/cgroup --sysctl=net.ipv6.conf.default.accept_dad=0";
+
+/// How long a daemon may take to start, or to stop, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where a daemon is to run.
+pub(super) enum Host<'a> {
+    /// In a network namespace of the lab, as a sidecar: what it mounts is its own.
+    Sidecar(Place<'a>),
+    /// On the node, as on a virtual machine: what it mounts is the node's, and `/run/docker` too.
+    Node,
+    /// In a container of the daemon of this level.
+    Container(Level),
+}
+
+/// A dockerd that is ready.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    process: Process,
+    /// What it runs in, if that is a container.
+    container: Option<Container>,
+}
+
+impl Daemon {
+    /// Starts a dockerd and returns when it is ready, with the lab's image.
+    ///
+    /// `outer` is the pid of the container that the daemon of the level outward runs in.
+    pub(super) fn start(
+        lab: &NetnsLab,
+        level: Level,
+        host: &Host<'_>,
+        outer: Option<u32>,
+        dockerd: &Dockerd,
+        ipv6: bool,
+    ) -> Result<Self> {
+        let directory = level.directory();
+        let at = lab.path(&directory);
+        fs::create_dir_all(at.join("data")).with_context(|| format!("make {directory} in the lab"))?;
+        if let Some(json) = &dockerd.daemon_json {
+            fs::write(at.join("daemon.json"), json).context("write daemon.json")?;
+        }
+        let notify = at.join("notify");
+        drop(fs::remove_file(&notify));
+        let ready = UnixDatagram::bind(&notify).with_context(|| format!("bind {}", notify.display()))?;
+        let words = words(lab.name(), level, host, dockerd, ipv6);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let (mut command, netns, mounts) = match host {
+            Host::Sidecar(place) => (NetnsLab::command(&words), lab.open(*place)?, Mounts::Own),
+            Host::Node => (NetnsLab::command(&words), lab.open(Place::Node)?, Mounts::Lab),
+            Host::Container(outward) => {
+                let client = Client::new(lab.machine(), *outward);
+                (nested(&client, level, &words), lab.open(Place::Node)?, Mounts::Lab)
+            }
+        };
+        let log = fs::File::create(at.join("log")).context("make a log")?;
+        command.env("NOTIFY_SOCKET", format!("{directory}/notify"));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let process = lab.machine().start_process(netns.as_fd(), mounts, &mut command)?;
+        let fail = |what: String| failure(lab, level, what);
+        wait_until_ready(&ready, process.exit().fd(), &fail)?;
+        let client = Client::new(lab.machine(), level);
+        if client.run(&["image", "ls", "--quiet", IMAGE])?.is_empty() {
+            client.run(&["import", "/run/lab/image.tar", IMAGE])?;
+        }
+        let container = match host {
+            Host::Sidecar(_) | Host::Node => None,
+            Host::Container(outward) => {
+                Some(Container::find(Client::new(lab.machine(), *outward), outer, &nested_name(level))?)
+            }
+        };
+        Ok(Self { process, container })
+    }
+
+    /// Stops it as an init system would, and waits for its end.
+    pub(super) fn stop(self, lab: &NetnsLab, level: Level) -> Result<()> {
+        self.process.signal(Signal::TERM)?;
+        match self.process.wait_for(PATIENCE)? {
+            Some(_ended) => Ok(()),
+            None => Err(failure(lab, level, format!("still runs {PATIENCE:?} after SIGTERM")).into()),
+        }
+    }
+
+    /// The pid of the dockerd, as processes in the lab see it.
+    pub(super) fn pid(&self) -> Result<u32> {
+        self.container.as_ref().map_or_else(|| self.process.lab_pid(), |container| Ok(container.pid()))
+    }
+
+    pub(super) fn container(&self) -> Option<&Container> {
+        self.container.as_ref()
+    }
+}
+
+/// The log of the daemon of a level, so far.
+pub(super) fn log(lab: &NetnsLab, level: Level) -> Result<String> {
+    let path = lab.path(format!("{}/log", level.directory()));
+    fs::read_to_string(path).with_context(|| format!("read the log of dockerd of level {level}"))
+}
+
+fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool) -> Vec<String> {
+    let directory = level.directory();
+    let mut words: Vec<String> = [
+        "dockerd",
+        "--host",
+        &format!("unix://{directory}/sock"),
+        "--pidfile",
+        &format!("{directory}/pid"),
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+        "--cgroup-parent",
+        &format!("/{lab}/level{level}"),
+    ]
+    .map(str::to_owned)
+    .into();
+    if let Host::Sidecar(_) | Host::Node = host {
+        words.extend(["--data-root".to_owned(), format!("{directory}/data")]);
+    }
+    if let Host::Sidecar(_) = host {
+        words.extend(["--exec-root".to_owned(), format!("{directory}/exec")]);
+    }
+    if dockerd.daemon_json.is_some() {
+        words.extend(["--config-file".to_owned(), format!("{directory}/daemon.json")]);
+    }
+    if ipv6 {
+        // Experimental in docker 20.10, and without it containers would have addresses that nobody routes.
+        words.extend(["--ipv6", "--experimental", "--ip6tables", "--fixed-cidr-v6"].map(str::to_owned));
+        words.push(format!("fd00:{level}::/64"));
+    }
+    words.extend(dockerd.arguments.iter().cloned());
+    words
+}
+
+/// `docker run`, attached: it ends when the dockerd in its container does, and passes a signal on.
+fn nested(client: &Client, level: Level, dockerd: &[&str]) -> Command {
+    let directory = level.directory();
+    let (name, files) = (nested_name(level), format!("{directory}:{directory}"));
+    let data = format!("{directory}/data:/var/lib/docker");
+    let mut words = vec!["run", "--rm", "--name", &name, "-v", &files, "-v", &data, "--env", "NOTIFY_SOCKET"];
+    words.extend(USERLAND);
+    words.extend(NESTED.split_whitespace());
+    words.extend(["--device-cgroup-rule", "a *:* rwm", IMAGE, "sh", "-c"]);
+    words.push(r#"mkdir -p /etc/docker && exec "$@""#);
+    words.push("sh");
+    words.extend(dockerd);
+    client.command(&words)
+}
+
+fn nested_name(level: Level) -> String {
+    format!("dockerd{level}")
+}
+
+fn wait_until_ready(
+    ready: &UnixDatagram,
+    exit: BorrowedFd<'_>,
+    fail: &impl Fn(String) -> LabError,
+) -> Result<()> {
+    let mut message = [0; 4096];
+    loop {
+        match wait_readable(&[ready.as_fd(), exit], Some(PATIENCE))? {
+            None => return Err(fail(format!("was not ready after {PATIENCE:?}")).into()),
+            Some(0) => {
+                let length = ready.recv(&mut message).context("read what dockerd notifies")?;
+                if message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+                    return Ok(());
+                }
+            }
+            Some(_) => return Err(fail("ended before it was ready".to_owned()).into()),
+        }
+    }
+}
+
+fn failure(lab: &NetnsLab, level: Level, what: String) -> LabError {
+    let log = log(lab, level).unwrap_or_else(|error| format!("{error:#}"));
+    let lines: Vec<_> = log.lines().collect();
+    let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+    LabError::Daemon { level: level.number(), what, log: tail }
+}
