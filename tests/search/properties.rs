@@ -1,6 +1,7 @@
 //! What holds on every path, however bad.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use crate::driver::run;
 use crate::paths::scenario;
@@ -89,7 +90,14 @@ fn forger(quote: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    // The same cases each time: what fails by chance says nothing about a change. A case that failed is a named
+    // test from then on, not a seed in a file.
+    #![proptest_config(ProptestConfig {
+        cases: 1000,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(8899),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_answer_is_ever_above_the_truth_and_every_search_ends_within_its_budget(
