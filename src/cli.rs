@@ -22,7 +22,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug [default:
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug` [default:
     /// info for the agent, warn for the rest]
     #[arg(long, global = true, display_order = 100, env = "MTU_AGENT_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
