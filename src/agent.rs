@@ -33,6 +33,7 @@ use crate::discovery::path::PathResult;
 use crate::discovery::survey::{Look, Sources, Survey, look};
 use crate::discovery::unseen::Unseen;
 use crate::domain::damper::{Ages, Damper, Reason};
+use crate::domain::error::with_sources;
 use crate::domain::steady::SteadyMtu;
 use crate::domain::topology::{HOST, Routes};
 use crate::kernel::host;
@@ -212,7 +213,7 @@ impl Agent {
             Ok(look) => look,
             Err(error) => {
                 self.metrics.survey_failed();
-                error!(error = %chain(&error), "no survey could be made; the last one stays");
+                error!(error = %with_sources(&error), "no survey could be made; the last one stays");
                 return;
             }
         };
@@ -263,7 +264,7 @@ impl Agent {
         }
         for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
             self.news.forget();
-            warn!(error = %chain(&error), "a host file is not up to date; the old one stays");
+            warn!(error = %with_sources(&error), "a host file is not up to date; the old one stays");
         }
     }
 
@@ -281,7 +282,7 @@ impl Agent {
             }
             Err(refused) => {
                 self.metrics.config_refused();
-                error!(error = %chain(&refused), "configuration refused; the old one goes on");
+                error!(error = %with_sources(&refused), "configuration refused; the old one goes on");
             }
         }
     }
@@ -312,12 +313,6 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
 /// What a path to a target begins with.
 fn way_out(look: &Look) -> Option<&Routes> {
     look.topology.netns(HOST).routes.as_ref()
-}
-
-/// The error with all that it comes from, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]

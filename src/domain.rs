@@ -2,6 +2,7 @@
 
 pub mod damper;
 pub mod encap;
+pub mod error;
 pub mod evidence;
 pub mod link;
 pub mod mismatch;

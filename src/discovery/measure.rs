@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::path::{Path, PathResult};
+use crate::domain::error::with_sources;
 use crate::domain::mtu::PathMtu;
 use crate::domain::search::Progress;
 use crate::kernel::egress::{EgressQuery, egress};
@@ -110,10 +111,4 @@ async fn addresses(target: &Target) -> Result<Vec<IpAddr>, Path> {
 
 fn failed(error: &ProbeError) -> PathResult {
     PathResult::Failed { why: with_sources(error), unresolved: false }
-}
-
-/// The error with all that it comes from, on one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }
