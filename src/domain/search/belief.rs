@@ -40,11 +40,11 @@ impl Kind {
 }
 
 /// Belief in a likely size, in a hinted one, and in all the sizes between two likely ones together.
-const LIKELY_WEIGHT: f64 = 1.0;
+const LIKELY_WEIGHT: f64 = 0.5;
 const HINT_WEIGHT: f64 = 20.0;
 const UP_TO_ETHERNET_WEIGHT: f64 = 30.0;
 const JUMBO_WEIGHT: f64 = 15.0;
-const SMALL_WEIGHT: f64 = 0.5;
+const SMALL_WEIGHT: f64 = 0.1;
 
 const BASE: u16 = 1280;
 const ETHERNET: u16 = 1500;

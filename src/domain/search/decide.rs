@@ -126,11 +126,12 @@ impl Search {
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
             named: Named { hint: self.config.hint.map(PathMtu::get), ptb },
+            is_witnessed: self.record.is_witnessed(low + 1),
             bytes_left: self.config.byte_budget().saturating_sub(self.record.sent_totals().1),
             rtt: self.record.min_rtt().unwrap_or_default(),
         };
         if known.is_proven() {
-            if !self.record.is_witnessed(low + 1) {
+            if !known.is_witnessed {
                 // The path or this host may have stood still meanwhile.
                 let control = Planned::now(self.config.control(), None);
                 self.waiting = Waiting::Flight;

@@ -63,6 +63,8 @@ pub(super) struct Known<'a> {
     pub(super) loss: Loss,
     /// Sizes that somebody named.
     pub(super) named: Named,
+    /// Whether the path is known to have carried packets while the next larger size was not answered.
+    pub(super) is_witnessed: bool,
     /// What the search may still send.
     pub(super) bytes_left: u32,
     /// Round trip.
@@ -119,8 +121,11 @@ pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
             after += spacing;
         }
     }
-    // With loss, what passes of the others tells as much; without, the control tells first what is missing.
-    if !is_lossy || flight.iter().filter(|packet| packet.size == known.low + 1).count() >= known.missing() {
+    // Without loss the control tells soonest what is missing. With loss it costs too much to send one each time,
+    // but one must have been answered while the next larger size was not.
+    let repeated = flight.iter().filter(|packet| packet.size == known.low + 1).count();
+    let is_halfway = known.copies() + repeated >= known.missing().saturating_sub(repeated);
+    if !is_lossy || (repeats && is_halfway && !known.is_witnessed) {
         flight.push(Planned { size: control, hop_limit: None, after });
     }
     (flight, sure)

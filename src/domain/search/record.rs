@@ -173,12 +173,15 @@ impl Record {
         silent
     }
 
-    /// Whether a packet that was sent after all those of `size` was acknowledged: then the path did carry packets
-    /// at that time, and an answer to those of `size` should have come first.
+    /// Whether a packet that was sent after at least half of those of `size` was acknowledged: then the path did
+    /// carry packets at that time, and an answer to those of `size` should have come first.
     pub(super) fn is_witnessed(&self, size: u16) -> bool {
-        let is_copy = |probe: &Probe| probe.size == size && probe.hop_limit.is_none();
-        let later = self.probes.iter().rev().take_while(|probe| !is_copy(probe));
-        later.into_iter().any(|probe| probe.acked_at.is_some())
+        let is_copy = |probe: &&Probe| probe.size == size && probe.hop_limit.is_none();
+        let copies = self.probes.iter().filter(is_copy).count();
+        let middle = self.probes.iter().filter(is_copy).nth(copies.div_ceil(2).saturating_sub(1));
+        middle.is_some_and(|middle| {
+            self.probes.iter().any(|probe| probe.acked_at.is_some() && probe.id > middle.id)
+        })
     }
 
     /// Whether an unanswered probe of `size` may still be answered at `now`.
