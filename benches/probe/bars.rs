@@ -100,7 +100,10 @@ impl Bar {
                 let Some(Spread { median, max, .. }) = Spread::of(times) else {
                     return judge(format!("within {limit:.1} ms"), "no time at all".to_owned(), false);
                 };
-                let found = format!("median {median:.1} ms, slowest {max:.1} ms");
+                let slowest = ours.iter().find(|sample| sample.elapsed_ms() == Some(max));
+                let whose = slowest.map(|sample| format!(" (MTU {}, seed {})", sample.truth, sample.seed));
+                let found =
+                    format!("median {median:.1} ms, slowest {max:.1} ms{}", whose.unwrap_or_default());
                 judge(format!("verdict within {limit:.1} ms"), found, median <= limit)
             }
             Self::Packets(limit) => {

@@ -51,10 +51,10 @@ const FAR_OFF: Weather = Weather { is_far_off: true, ..FAR };
 /// Far enough that losing a core for a moment is no loss, near enough for 50 runs.
 const LOSSY_RTT_MS: f64 = 10.0;
 
-/// On a link of 1500, none of them a size that a ladder has, but for 1280.
-const NARROW: [u16; 6] = [1437, 1450, 1281, 1280, 1499, 1333];
+/// On a link of 1500: sizes that people have, and sizes that nobody does.
+const NARROW: [u16; 6] = [1450, 1437, 1281, 1280, 1499, 1333];
 /// On a link of 9000.
-const JUMBO: [u16; 9] = [2900, 8765, 8999, 1437, 1281, 4353, 1501, 6000, 7777];
+const JUMBO: [u16; 10] = [2900, 8765, 8999, 1437, 1450, 1281, 4353, 1501, 6000, 7777];
 /// Not in the ladder.
 const ODD: u16 = 1437;
 
@@ -91,15 +91,16 @@ fn told(effort: Effort, family: Family) -> Result<Vec<Case>> {
     let far = |mtus: &[u16]| Layout::seeded(family, mtus, &[], FAR);
     let far_off = |mtus: &[u16]| Layout::seeded(family, mtus, &[], FAR_OFF);
     let wide = || vec![Bar::Exact, Bar::Elapsed { rtts: 1.1, plus_ms: 10.0 }, Bar::Packets(6)];
-    let faster = if family == Family::Ipv4 { &with_nmap[..] } else { &quick[..] };
-    let faster = faster.iter().copied().filter(|tool| *tool != Tool::Traceroute);
+    let rivals_to_beat = peers(family, &[Tool::Tracepath, Tool::Scamper, Tool::Nmap], 1);
+    let faster = rivals_to_beat.iter().map(|(tool, _)| Bar::Faster { tool: *tool, times: 1.0 });
     let narrow = || {
-        let mut bars =
-            vec![Bar::Exact, Bar::Hop, Bar::Elapsed { rtts: 2.1, plus_ms: 10.0 }, Bar::Packets(10)];
-        bars.extend(faster.clone().map(|tool| Bar::Faster { tool, times: 1.0 }));
-        bars
+        let bars = [Bar::Exact, Bar::Hop, Bar::Elapsed { rtts: 2.1, plus_ms: 10.0 }, Bar::Packets(10)];
+        bars.into_iter().chain(faster.clone()).collect()
     };
-    let jumbo = || vec![Bar::Exact, Bar::Hop, Bar::Elapsed { rtts: 3.0, plus_ms: 0.0 }];
+    let jumbo = || {
+        let bars = [Bar::Exact, Bar::Hop, Bar::Elapsed { rtts: 3.0, plus_ms: 0.0 }];
+        bars.into_iter().chain(faster.clone()).collect()
+    };
     let mut cases = vec![
         case("no bottleneck", chain(&[1500; 3]), 0.0, &quick, wide()),
         case("no bottleneck", far(&[1500; 3])?, FAR_MS, &quick, wide()),
@@ -108,14 +109,14 @@ fn told(effort: Effort, family: Family) -> Result<Vec<Case>> {
             "PTBs flow, one narrow link, all routers far",
             far_off(&[1500, 1500, ODD])?,
             FAR_MS,
-            &quick,
+            &with_nmap,
             narrow(),
         ),
         case("PTBs flow, 9000>4352>1500>1400", far(&[9000, 4352, 1500, 1400])?, FAR_MS, &with_nmap, jumbo()),
     ];
     if family == Family::Ipv4 || !effort.is_quick {
         let name = "PTBs flow, 9000>4352>1500>1400, all routers far";
-        cases.push(case(name, far_off(&[9000, 4352, 1500, 1400])?, FAR_MS, &quick, jumbo()));
+        cases.push(case(name, far_off(&[9000, 4352, 1500, 1400])?, FAR_MS, &with_nmap, jumbo()));
         let bars = vec![Bar::Exact, Bar::Hop];
         cases.push(case(
             "PTBs flow, 9000>4352>1500>1400",
@@ -133,9 +134,12 @@ fn holes(effort: Effort, family: Family) -> Result<Vec<Case>> {
     let near = |own: u16, sizes: &[u16]| {
         sizes.iter().map(|mtu| Layout::Chain { mtus: vec![own, own, *mtu, own], holes: vec![2] }).collect()
     };
-    let rounds = effort.pick(if family == Family::Ipv4 { 4 } else { 2 }, 1);
+    let is_v4 = family == Family::Ipv4;
+    let rounds = effort.pick(if is_v4 { 4 } else { 2 }, 1);
+    // For a quick look, the other family's first few do.
+    let few = |sizes: usize| if effort.is_quick && !is_v4 { 3 } else { sizes * rounds };
     // One of each peer and size tells enough: their timers, not this host, make them slow.
-    let main = effort.pick(if family == Family::Ipv4 { 4 } else { 2 }, usize::from(family == Family::Ipv4));
+    let main = effort.pick(if is_v4 { 4 } else { 2 }, usize::from(is_v4));
     let once = effort.pick(1, 0);
     let bars = |elapsed| {
         let mut bars =
@@ -164,8 +168,8 @@ fn holes(effort: Effort, family: Family) -> Result<Vec<Case>> {
     let far_jumbo = [2900, 8765, ODD].map(|mtu| Layout::seeded(family, &[9000, 9000, mtu], &[2], FAR));
     let far_jumbo = far_jumbo.into_iter().collect::<Result<Vec<_>>>()?;
     Ok(vec![
-        case("black hole, own link 1500", near(1500, &NARROW), 0.0, NARROW.len() * rounds, main, at_once()),
-        case("black hole, own link 9000", near(9000, &JUMBO), 0.0, JUMBO.len() * rounds, once, at_once()),
+        case("black hole, own link 1500", near(1500, &NARROW), 0.0, few(NARROW.len()), main, at_once()),
+        case("black hole, own link 9000", near(9000, &JUMBO), 0.0, few(JUMBO.len()), once, at_once()),
         case("black hole, own link 1500", far, FAR_MS, effort.pick(12, 3), once, far_bars()),
         case("black hole, own link 9000", far_jumbo, FAR_MS, effort.pick(9, 3), once, far_bars()),
         case(

@@ -1,10 +1,12 @@
 //! A path that is made for one run of one tool: what a kernel learned of it stays for 600 s, and rate limits for
 //! ICMP errors have a memory, so the next tool would find another path.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use mtu_lab::router::chain::Chain;
 use mtu_lab::router::seeded::SeededPath;
 use mtu_lab::router::space::Space;
@@ -117,9 +119,10 @@ impl Layout {
                     chain.swallow_ptbs(*hole)?;
                 }
                 let server = if is_v4 { chain.server_v4() } else { chain.server_v6() };
-                count_at_first_router(&chain, server)?;
                 let number = u8::try_from(router)?;
                 let limit = (number > 0).then(|| chain.router_address(number, is_v4));
+                warm_up(&chain, server)?;
+                count_at_first_router(&chain, server)?;
                 Lane { path: Path::Chain(chain), server, limit }
             }
             Self::Seeded(scenario) => {
@@ -190,6 +193,17 @@ impl Lane {
             Path::Chain(_) => Ok(()),
             Path::Seeded(path) => path.end(),
         }
+    }
+}
+
+/// Lets all find their neighbours, which over IPv6 takes a second where a link is a moment late. A TCP connection that
+/// is refused leaves no trace in any rate limit for ICMP errors.
+fn warm_up(chain: &Chain, server: IpAddr) -> Result<()> {
+    let connect = move || TcpStream::connect_timeout(&SocketAddr::new(server, 80), Duration::from_secs(5));
+    match chain.client().run(connect)? {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error).context("reach the server"),
+        Ok(_) => bail!("something listens on port 80 of {server}"),
     }
 }
 

@@ -60,11 +60,8 @@ pub(crate) fn render(case: &Case, all: &[Series]) -> String {
         let packets = packets.map(|it| format!("{:.0} (≤{:.0})", it.median, it.max)).unwrap_or_default();
         let ratio = format!("{:.1}", spread.median / ours.median);
         let wrong = wrong_answers(samples.iter().filter(|sample| !is_right(sample)));
-        let _infallible = writeln!(
-            table,
-            "{:<14} {right:>7} {times} {packets:>11} {ratio:>8}  {wrong}",
-            series.tool.name()
-        );
+        let line = format!("{:<14} {right:>7} {times} {packets:>11} {ratio:>8}  {wrong}", series.tool.name());
+        let _infallible = writeln!(table, "{}", line.trim_end());
         if let Some(spread) = Spread::of(samples.iter().filter_map(Sample::elapsed_ms)) {
             let _infallible = writeln!(table, "{:<14} {:>7} {}", "  to verdict", "", row(spread));
         }
