@@ -1,3 +1,331 @@
 //! The survey kept true: events, schedules, hysteresis, and what leaves the process because of them.
+//!
+//! Watch first, then survey, then events: what changes after the watch is open is heard, what changed before is seen.
+//!
+//! ```text
+//!  kernel events ──► damper ──► look ──┐
+//!  targets' tasks ─────────────────────┼──► survey ──► steady value ──► host files, metrics, HTTP
+//!  configuration ──────────────────────┘
+//! ```
 
 pub mod config;
+mod news;
+mod paths;
+mod reload;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
+use tokio::time::sleep_until;
+use tracing::{error, info, warn};
+
+use self::config::{Config, ConfigError, Knobs};
+use self::news::News;
+use self::paths::Paths;
+use self::reload::{Reload, ReloadError};
+use crate::discovery::inventory::InventoryError;
+use crate::discovery::path::PathResult;
+use crate::discovery::survey::{Look, Sources, Survey, look};
+use crate::discovery::unseen::Unseen;
+use crate::domain::damper::{Ages, Damper, Reason};
+use crate::domain::steady::SteadyMtu;
+use crate::domain::topology::{HOST, Routes};
+use crate::kernel::host;
+use crate::kernel::watch::{Changes, Unheard, Watch, WatchError};
+use crate::publish::host_file::{HostFileError, HostFiles};
+use crate::publish::http::{BindError, Pages, Server, Status};
+use crate::publish::metrics::{Metrics, SurveyReason};
+use crate::publish::survey_json;
+
+/// Where events of other namespaces are not heard, they are walked this often.
+const WALK_INTERVAL: Duration = Duration::from_secs(10);
+/// A look that takes longer hangs, and so does a loop that turns so much later than it meant to.
+const LOOK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the agent is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Flags and environment: they win over the file.
+    pub flags: Knobs,
+    /// The file, which may change while the agent runs.
+    pub file: Option<PathBuf>,
+}
+
+/// The agent cannot do its job.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The configuration is refused.
+    #[error("take the configuration")]
+    Config(#[from] ConfigError),
+    /// Its changes cannot be told.
+    #[error("follow the configuration")]
+    Reload(#[from] ReloadError),
+    /// Events cannot be heard.
+    #[error("hear the kernel's events")]
+    Watch(#[from] WatchError),
+    /// The directory of the host files cannot be used.
+    #[error("keep the host files")]
+    HostFile(#[from] HostFileError),
+    /// HTTP cannot be served.
+    #[error("serve HTTP")]
+    Http(#[from] BindError),
+    /// Stop signals are not to be had.
+    #[error("listen for SIGTERM and SIGINT")]
+    Signal(#[source] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT. Takes a tokio `LocalSet`.
+pub async fn run(told: Told) -> Result<(), AgentError> {
+    let reload = Reload::open(told.file.as_deref())?;
+    let config = read(&told)?;
+    let (watch, unheard) = Watch::open()?;
+    let files = HostFiles::open(&config.directory)?;
+    let metrics = Arc::new(Metrics::new());
+    let status = Arc::new(Status::new(Arc::clone(&metrics), clock() + LOOK_PATIENCE));
+    let server = Server::bind(config.listen).await?;
+    let mut stop = [SignalKind::terminate(), SignalKind::interrupt()].map(signal).into_iter();
+    let mut next = || stop.next().expect("there are two").map_err(AgentError::Signal);
+    let (mut terminate, mut interrupt) = (next()?, next()?);
+
+    info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
+    let stopped = tokio::sync::watch::Sender::new(false);
+    let mut until = stopped.subscribe();
+    let serving = spawn_local(server.run(Arc::clone(&status), Pages::All, async move {
+        let _closed_is_stopped_too = until.wait_for(|stopped| *stopped).await;
+    }));
+    let mut agent = Agent::new(told, config, unheard, files, metrics, status);
+    tokio::select! {
+        result = agent.turn(watch, reload) => result?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("agent stops");
+    stopped.send_replace(true);
+    let _it_gives_up_after_a_second = serving.await;
+    Ok(())
+}
+
+fn read(told: &Told) -> Result<Config, ConfigError> {
+    let file = told.file.as_deref().map(Knobs::read).transpose()?.unwrap_or_default();
+    Config::try_from(told.flags.clone().over(file))
+}
+
+type Looking = JoinHandle<(Instant, Instant, Result<Look, InventoryError>)>;
+
+struct Agent {
+    told: Told,
+    config: Config,
+    unheard: Vec<Unheard>,
+    files: HostFiles,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    damper: Damper,
+    steady: SteadyMtu,
+    paths: Paths,
+    look: Option<Arc<Look>>,
+    news: News,
+}
+
+impl Agent {
+    fn new(
+        told: Told,
+        config: Config,
+        unheard: Vec<Unheard>,
+        files: HostFiles,
+        metrics: Arc<Metrics>,
+        status: Arc<Status>,
+    ) -> Self {
+        let now = clock();
+        let steady = match files.last_good() {
+            Ok(Some(mtu)) => SteadyMtu::resume(config.raise_after, mtu, now),
+            Ok(None) => SteadyMtu::new(config.raise_after),
+            Err(unusable) => {
+                warn!(error = %unusable, "the value of an earlier run is of no use");
+                SteadyMtu::new(config.raise_after)
+            }
+        };
+        metrics.config_taken(wall());
+        let damper = Damper::new(now, ages(&config, &unheard));
+        let (paths, news) = (Paths::new(host::host_name()), News::default());
+        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look: None, news }
+    }
+
+    /// The loop. Ends only when events cannot be heard any more.
+    async fn turn(&mut self, mut watch: Watch, mut reload: Reload) -> Result<(), WatchError> {
+        self.paths.probe(&self.config.targets, self.config.probe_interval);
+        let mut looking: Option<(Reason, Looking)> = None;
+        loop {
+            if looking.is_none()
+                && let Some(reason) = self.damper.should_look(clock())
+            {
+                looking = Some((reason, spawn_blocking(timed_look)));
+            }
+            let due = self.poll_timeout(looking.is_some());
+            self.status.turned(due + LOOK_PATIENCE);
+            tokio::select! {
+                changes = watch.next() => self.handle_changes(changes?),
+                (reason, (started, ended, look)) = finished(&mut looking) => {
+                    self.damper.looked(started, ended);
+                    self.handle_look(reason, ended.saturating_duration_since(started), look);
+                }
+                found = self.paths.next() => {
+                    for path in found {
+                        match &path.result {
+                            PathResult::Searched(outcome) => self.metrics.observe_search(outcome, &path.ignored),
+                            PathResult::Failed { .. } => self.metrics.search_failed(),
+                            PathResult::NotProbed { .. } => {}
+                        }
+                    }
+                    self.conclude(SurveyReason::Probe, Duration::ZERO);
+                }
+                () = reload.next() => self.reload(),
+                () = sleep_until(due.into()) => self.conclude_if_raised(),
+            }
+        }
+    }
+
+    fn poll_timeout(&self, is_looking: bool) -> Instant {
+        let look = if is_looking { Some(clock() + LOOK_PATIENCE) } else { self.damper.poll_timeout() };
+        // Nothing due: an hour is as good as never.
+        let never = clock() + Duration::from_hours(1);
+        [look, self.steady.poll_timeout()].into_iter().flatten().min().unwrap_or(never)
+    }
+
+    fn handle_changes(&mut self, changes: Changes) {
+        let now = clock();
+        self.damper.handle_events(now, changes.count());
+        self.metrics.count_netlink_events(changes.count().into());
+        if changes.overrun {
+            self.damper.handle_overrun(now);
+            self.metrics.count_netlink_overrun();
+            warn!("the kernel dropped events; everything is read again");
+        }
+    }
+
+    fn handle_look(&mut self, reason: Reason, took: Duration, look: Result<Look, InventoryError>) {
+        let mut look = match look {
+            Ok(look) => look,
+            Err(error) => {
+                self.metrics.survey_failed();
+                error!(error = %chain(&error), "no survey could be made; the last one stays");
+                return;
+            }
+        };
+        look.unseen.extend(self.unheard.iter().copied().map(Unseen::from));
+        let is_first = self.look.is_none();
+        if self.look.as_deref().is_some_and(|earlier| way_out(earlier) != way_out(&look)) {
+            self.paths.look_again();
+        }
+        self.look = Some(Arc::new(look));
+        let reason = match reason {
+            _ if is_first => SurveyReason::Start,
+            Reason::Event => SurveyReason::Event,
+            Reason::Overrun => SurveyReason::Overrun,
+            Reason::Timer | Reason::Walk => SurveyReason::Timer,
+        };
+        self.conclude(reason, took);
+    }
+
+    /// Draws the conclusions of what is known now, and tells them.
+    fn conclude(&mut self, reason: SurveyReason, took: Duration) {
+        let Some(look) = &self.look else { return };
+        let survey = Survey::conclude(Arc::clone(look), self.paths.known(), self.config.max_dind_mtu, wall());
+        self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
+        self.metrics.observe_survey(&survey, reason, took);
+        self.metrics.observe_published(&self.steady);
+        let document = match survey_json::render(&survey) {
+            Ok(document) => document,
+            Err(error) => return error!(%error, "the survey cannot be rendered"),
+        };
+        if self.news.is_news(&survey, &self.steady, &document) {
+            self.write(&document);
+        }
+        self.status.surveyed(document);
+    }
+
+    fn conclude_if_raised(&mut self) {
+        if self.steady.poll_timeout().is_some_and(|due| due <= clock()) {
+            self.conclude(SurveyReason::Timer, Duration::ZERO);
+        }
+    }
+
+    fn write(&mut self, document: &str) {
+        let written = self.files.write_survey(document.as_bytes());
+        self.metrics.observe_host_file(&written);
+        let mtu = self.steady.value().map(|mtu| self.files.write_mtu(mtu));
+        if let Some(written) = &mtu {
+            self.metrics.observe_host_file(written);
+        }
+        for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
+            self.news.forget();
+            warn!(error = %chain(&error), "a host file is not up to date; the old one stays");
+        }
+    }
+
+    fn reload(&mut self) {
+        match read(&self.told).and_then(|new| self.config.replace(new)) {
+            Ok(config) if config == self.config => self.metrics.config_taken(wall()),
+            Ok(config) => {
+                info!(targets = config.targets.len(), "configuration taken");
+                self.config = config;
+                self.metrics.config_taken(wall());
+                self.damper.set_ages(ages(&self.config, &self.unheard));
+                self.steady.set_raise_after(self.config.raise_after);
+                self.paths.probe(&self.config.targets, self.config.probe_interval);
+                self.conclude(SurveyReason::Config, Duration::ZERO);
+            }
+            Err(refused) => {
+                self.metrics.config_refused();
+                error!(error = %chain(&refused), "configuration refused; the old one goes on");
+            }
+        }
+    }
+}
+
+/// Waits for the look that runs, or for ever if none does.
+async fn finished(
+    looking: &mut Option<(Reason, Looking)>,
+) -> (Reason, (Instant, Instant, Result<Look, InventoryError>)) {
+    let Some((reason, look)) = looking else { return std::future::pending().await };
+    let (reason, done) = (*reason, look.await);
+    *looking = None;
+    (reason, done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
+}
+
+fn timed_look() -> (Instant, Instant, Result<Look, InventoryError>) {
+    let started = clock();
+    let look = look(&Sources::default());
+    (started, clock(), look)
+}
+
+fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
+    let walk =
+        unheard.contains(&Unheard::OtherNamespaces).then_some(WALK_INTERVAL.min(config.resync_interval));
+    Ages { resync: config.resync_interval, walk }
+}
+
+/// What a path to a target begins with.
+fn way_out(look: &Look) -> Option<&Routes> {
+    look.topology.netns(HOST).routes.as_ref()
+}
+
+/// The error with all that it comes from, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "surveys are dated here")]
+fn wall() -> Timestamp {
+    Timestamp::try_from(std::time::SystemTime::now()).expect("the year is under 9999")
+}

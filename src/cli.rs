@@ -1,6 +1,8 @@
 //! The command line, raw: what clap parses, and the little of the environment that is read.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,16 +22,10 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug`
-    #[arg(
-        long,
-        global = true,
-        display_order = 100,
-        env = "MTU_AGENT_LOG",
-        default_value = "warn",
-        value_name = "FILTER"
-    )]
-    pub(crate) log: String,
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as mtu_agent=debug [default:
+    /// info for the agent, warn for the rest]
+    #[arg(long, global = true, display_order = 100, env = "MTU_AGENT_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 
     /// When to colour the text on stdout
     #[arg(long, global = true, display_order = 100, default_value = "auto", value_name = "WHEN")]
@@ -49,6 +45,11 @@ pub(crate) enum Command {
     /// Exit code: 0 exact; 1 a black hole; 2 it could not be told, or there is no way to the destination; 64 bad
     /// usage.
     Probe(ProbeArgs),
+
+    /// Keep the survey true: follow the kernel's events, probe on a schedule, serve metrics, keep the host files
+    ///
+    /// Runs until SIGTERM or SIGINT. SIGHUP, or a change of the file, has the configuration read again.
+    Agent(AgentArgs),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +114,45 @@ impl ProbeArgs {
             IpFamily::V6 => !self.ipv4,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Publish to this host's files and metrics only; needs no Kubernetes
+    #[arg(long, required = true)]
+    pub(crate) standalone: bool,
+
+    /// Configuration in TOML, with the names of the options below; an option given here wins over it
+    #[arg(long, value_name = "FILE", env = "MTU_AGENT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Measure the path MTU to HOST, an address or a name (repeatable)
+    #[arg(long = "target", value_name = "HOST", env = "MTU_AGENT_TARGETS", value_delimiter = ',')]
+    pub(crate) targets: Option<Vec<String>>,
+
+    /// Largest safe MTU to publish [default: 1500]
+    #[arg(long, value_name = "BYTES", env = "MTU_AGENT_MAX_DIND_MTU")]
+    pub(crate) max_dind_mtu: Option<u32>,
+
+    /// How long a larger safe MTU must last before it is published [default: 10m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RAISE_AFTER")]
+    pub(crate) raise_after: Option<String>,
+
+    /// How often the path to a target is measured [default: 1m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_PROBE_INTERVAL")]
+    pub(crate) probe_interval: Option<String>,
+
+    /// How often everything is read again although no event said so [default: 5m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RESYNC_INTERVAL")]
+    pub(crate) resync_interval: Option<String>,
+
+    /// Where to serve HTTP [default: 127.0.0.1:9817]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Directory of the host files [default: /run/mtu-agent]
+    #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

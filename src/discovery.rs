@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cni;
 pub mod docker;
+pub mod expected;
 mod handles;
 pub mod identity;
 pub mod inventory;

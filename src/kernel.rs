@@ -3,7 +3,9 @@
 pub mod capability;
 #[cfg(test)]
 mod capture;
+pub mod counters;
 pub mod egress;
+pub mod file_watch;
 pub mod host;
 pub mod limits;
 pub mod links;
@@ -12,6 +14,7 @@ pub mod netns;
 pub mod nsid;
 pub mod own_process;
 pub mod procfs;
+mod readiness;
 pub mod routes;
 pub mod socket;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! Command line of `mtu-agent`.
 
+mod agent_command;
 mod cli;
 mod probe;
 mod survey;
@@ -32,14 +33,17 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked_for { FINE } else { USAGE });
         }
     };
-    let Ok(filter) = EnvFilter::try_new(&cli.log) else {
-        terminal::complain(&format!("--log {:?} is no filter: give a level, or TARGET=LEVEL", cli.log));
+    let is_agent = matches!(cli.command, Command::Agent(_));
+    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let Ok(filter) = EnvFilter::try_new(log) else {
+        terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
         return ExitCode::from(USAGE);
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    terminal::log(filter, is_agent);
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),
+        Command::Agent(args) => agent_command::run(args),
         Command::Probe(args) => probe::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use mtu_agent::publish::paint::Paint;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::{When, no_color};
 
@@ -30,6 +31,17 @@ pub(crate) fn answer(text: &str) -> io::Result<()> {
 /// Says on stderr why it cannot be done.
 pub(crate) fn complain(message: &str) {
     let _nobody_reads_it = writeln!(io::stderr(), "mtu-agent: {message}");
+}
+
+/// Logs to stderr: as text for people, and what an agent says elsewhere than on a terminal as JSON.
+pub(crate) fn log(filter: EnvFilter, is_agent: bool) {
+    let is_terminal = io::stderr().is_terminal();
+    let text = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if is_agent && !is_terminal {
+        text.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    } else {
+        text.with_ansi(is_terminal && !no_color()).with_target(false).init();
+    }
 }
 
 /// One line on stderr that is written over and over while work goes on; nothing unless that is a terminal.

@@ -164,7 +164,7 @@ impl TryFrom<Knobs> for Config {
         let usable = usable.and_then(|value| LinkMtu::new(value).ok());
         let (second, day) = (Duration::from_secs(1), Duration::from_hours(24));
         Ok(Self {
-            targets: self::targets(targets.unwrap_or_default())?,
+            targets: self::targets(&targets.unwrap_or_default())?,
             max_dind_mtu: usable.ok_or(ConfigError::MaxDindMtu { value: maximum })?,
             raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO, day)?,
             probe_interval: duration("probe_interval", probe_interval, Duration::from_mins(1), second, day)?,
@@ -194,7 +194,7 @@ impl Config {
     }
 }
 
-fn targets(texts: Vec<String>) -> Result<Vec<Target>, ConfigError> {
+fn targets(texts: &[String]) -> Result<Vec<Target>, ConfigError> {
     if texts.len() > MAX_TARGETS {
         return Err(ConfigError::TooManyTargets { count: texts.len() });
     }

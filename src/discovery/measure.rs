@@ -7,8 +7,9 @@ use tracing::debug;
 
 use super::path::{Path, PathResult};
 use crate::domain::mtu::PathMtu;
+use crate::domain::search::Progress;
 use crate::kernel::egress::{EgressQuery, egress};
-use crate::probes::driver::{ProbeError, ProbeRequest, Prober};
+use crate::probes::driver::{ProbeError, ProbeReport, ProbeRequest, Prober};
 use crate::probes::resolve::{Target, first_of_each_family};
 
 /// How far one search of several is, for a line that lives while it works.
@@ -73,11 +74,17 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
     for (address, opened) in probers.into_iter().filter(|(_, opened)| !(some_way_out && no_way_out(opened))) {
         let (target, on_step) = (name.clone(), on_step.clone());
         searches.spawn_local(async move {
-            let result = match opened {
+            let outcome = match opened {
                 Ok(prober) => search(prober, &target, on_step).await,
                 Err(error) => Err(error),
             };
-            Path::new(target, Some(address), result.unwrap_or_else(|error| failed(&error)))
+            match outcome {
+                Ok(report) => {
+                    let path = Path::new(target, Some(address), PathResult::Searched(report.outcome));
+                    Path { ignored: report.ignored, ..path }
+                }
+                Err(error) => Path::new(target, Some(address), failed(&error)),
+            }
         });
     }
     let mut paths = searches.join_all().await;
@@ -85,14 +92,12 @@ async fn measure_one(target: Target, on_step: impl Fn(Step<'_>) + Clone + 'stati
     paths
 }
 
-async fn search(prober: Prober, target: &str, on_step: impl Fn(Step<'_>)) -> Result<PathResult, ProbeError> {
-    let report = prober
-        .run(|progress| {
-            let (probes_sent, largest_passed) = (progress.probes_sent, progress.largest_passed);
-            on_step(Step { target, probes_sent, largest_passed });
-        })
-        .await?;
-    Ok(PathResult::Searched(report.outcome))
+async fn search(prober: Prober, target: &str, on_step: impl Fn(Step<'_>)) -> Result<ProbeReport, ProbeError> {
+    let step = |progress: &Progress| {
+        let (probes_sent, largest_passed) = (progress.probes_sent, progress.largest_passed);
+        on_step(Step { target, probes_sent, largest_passed });
+    };
+    prober.run(step).await
 }
 
 async fn addresses(target: &Target) -> Result<Vec<IpAddr>, Path> {

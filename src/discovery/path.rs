@@ -6,6 +6,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::mtu::{IpFamily, PathMtu};
 use crate::domain::safe::MeasuredPath;
 use crate::domain::search::{LimitedBy, Outcome, Verdict};
+use crate::probes::ledger::IgnoredCounts;
 
 /// One target at one of its addresses.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Path {
     pub result: PathResult,
     /// What an earlier search measured, while this one tells no number: the last good value stays.
     pub kept: Option<PathMtu>,
+    /// Messages that were not believed while it was searched.
+    pub ignored: IgnoredCounts,
 }
 
 /// What came of a target.
@@ -42,7 +45,7 @@ pub enum PathResult {
 impl Path {
     /// Without an earlier measurement.
     pub fn new(target: String, address: Option<IpAddr>, result: PathResult) -> Self {
-        Self { target, address, result, kept: None }
+        Self { target, address, result, kept: None, ignored: IgnoredCounts::default() }
     }
 
     /// Keeps what `earlier` measured, if this tells no number that may lower a published value.

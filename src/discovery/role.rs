@@ -1,13 +1,12 @@
 //! What a link is for: its kernel kind, its neighbours, and, as the last hint, its name.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::domain::link::{Link, LinkKind, LinkRef};
 use crate::domain::topology::{HOST, NetnsIx, Topology};
 
 /// What a link is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// `lo`.
     Loopback,
@@ -77,6 +76,66 @@ pub enum Maker {
 }
 
 impl Role {
+    /// Every role, in the order of their declaration.
+    pub const ALL: [Self; 25] = [
+        Self::Loopback,
+        Self::Device,
+        Self::DockerBridge,
+        Self::DockerNetwork,
+        Self::DockerVeth,
+        Self::PodmanBridge,
+        Self::PodmanVeth,
+        Self::CniBridge,
+        Self::CniVeth,
+        Self::Bridge,
+        Self::CalicoVeth,
+        Self::FlannelVeth,
+        Self::CiliumVeth,
+        Self::Veth,
+        Self::Netkit,
+        Self::OvsPort,
+        Self::Vxlan,
+        Self::Wireguard,
+        Self::Tunnel,
+        Self::Vlan,
+        Self::Macvlan,
+        Self::Ipvlan,
+        Self::Bond,
+        Self::Tun,
+        Self::Other,
+    ];
+
+    /// In JSON and in metric labels.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Device => "device",
+            Self::DockerBridge => "docker_bridge",
+            Self::DockerNetwork => "docker_network",
+            Self::DockerVeth => "docker_veth",
+            Self::PodmanBridge => "podman_bridge",
+            Self::PodmanVeth => "podman_veth",
+            Self::CniBridge => "cni_bridge",
+            Self::CniVeth => "cni_veth",
+            Self::Bridge => "bridge",
+            Self::CalicoVeth => "calico_veth",
+            Self::FlannelVeth => "flannel_veth",
+            Self::CiliumVeth => "cilium_veth",
+            Self::Veth => "veth",
+            Self::Netkit => "netkit",
+            Self::OvsPort => "ovs_port",
+            Self::Vxlan => "vxlan",
+            Self::Wireguard => "wireguard",
+            Self::Tunnel => "tunnel",
+            Self::Vlan => "vlan",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+            Self::Bond => "bond",
+            Self::Tun => "tun",
+            Self::Other => "other",
+        }
+    }
+
     /// Who made it.
     pub fn maker(self) -> Maker {
         match self {
@@ -120,6 +179,12 @@ impl Role {
             Self::Tun => "tun",
             Self::Other => "other",
         }
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
     }
 }
 

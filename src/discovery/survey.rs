@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::advice::{Finding, explain};
 use super::cni::{self, Cni};
 use super::docker;
+use super::expected::{self, ExpectedMtu};
 use super::identity::{Identity, Names, identify};
 use super::inventory::{self, Inventory, InventoryError};
 use super::nesting;
@@ -29,11 +30,17 @@ pub struct Sources {
     pub pod_logs: PathBuf,
     /// Directory of CNI configurations.
     pub cni_config: PathBuf,
+    /// What Calico computed for its pods.
+    pub calico_mtu: PathBuf,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { pod_logs: "/var/log/pods".into(), cni_config: cni::CONFIG_DIRECTORY.into() }
+        Self {
+            pod_logs: "/var/log/pods".into(),
+            cni_config: cni::CONFIG_DIRECTORY.into(),
+            calico_mtu: expected::CALICO_MTU.into(),
+        }
     }
 }
 
@@ -48,6 +55,8 @@ pub struct Look {
     pub privileges: Vec<Capability>,
     /// The CNI, if one could be guessed.
     pub cni: Option<Cni>,
+    /// What the next pod will get, if a file of the CNI says so.
+    pub expected: Option<ExpectedMtu>,
     /// Namespaces and links.
     pub topology: Topology,
     /// Who they are, in the order of the topology's namespaces.
@@ -67,7 +76,8 @@ pub fn look(sources: &Sources) -> Result<Look, InventoryError> {
     unseen.extend(surroundings::opaque(&topology, cni.as_ref(), &identities));
     let privileges = inventory.privileges;
     let (host_name, kernel_release) = (host::host_name(), host::kernel_release());
-    Ok(Look { host_name, kernel_release, privileges, cni, topology, identities, unseen })
+    let expected = expected::read(&sources.calico_mtu, &sources.cni_config);
+    Ok(Look { host_name, kernel_release, privileges, cni, expected, topology, identities, unseen })
 }
 
 fn identities(inventory: &Inventory, pod_logs: &Path) -> Vec<Identity> {
@@ -138,6 +148,7 @@ impl Survey {
         let bounds = Bounds {
             maximum,
             overlays: cni::overlays(&look.topology),
+            expected: look.expected.as_ref().map(|expected| expected.mtu),
             measured: measured.iter().map(|(_, path)| *path).collect(),
         };
         let safe = |family| Some((family, look.topology.safe_dind_mtu(family, &bounds)?));
@@ -179,6 +190,11 @@ impl Survey {
     pub fn effective_mtu(&self, netns: NetnsIx) -> Option<LinkMtu> {
         let measured: Vec<_> = self.measured.iter().map(|(_, path)| *path).collect();
         self.look.topology.effective_mtu(netns, &measured)
+    }
+
+    /// The file that says what the next pod will get; empty if there is none.
+    pub fn expected_from(&self) -> String {
+        self.look.expected.as_ref().map(|expected| expected.from.display().to_string()).unwrap_or_default()
     }
 
     /// Whether large packets vanish on a probed path.

@@ -16,6 +16,8 @@ pub struct Bounds {
     pub maximum: LinkMtu,
     /// Links of the host that carry the pods' packets to other hosts (an overlay).
     pub overlays: Vec<Ifindex>,
+    /// What the next pod will get, by its CNI: counts as long as there is nothing at level 1.
+    pub expected: Option<LinkMtu>,
     /// Measured path MTUs from the host, one for each probed address.
     pub measured: Vec<MeasuredPath>,
 }
@@ -47,6 +49,8 @@ pub enum Limiter {
     Hop(Hop),
     /// The measured path, by its position in [`Bounds::measured`].
     Path(usize),
+    /// [`Bounds::expected`].
+    Expected,
     /// [`Bounds::maximum`].
     Maximum,
 }
@@ -69,6 +73,9 @@ impl Topology {
 
         let mut safe =
             SafeMtu { mtu: hop.mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop.hop) };
+        if let Some(mtu) = bounds.expected.filter(|mtu| *mtu < safe.mtu && !self.has_first_level()) {
+            safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Expected };
+        }
         for (position, path) in bounds.measured.iter().enumerate().filter(|(_, path)| path.family == family) {
             let measured = path.path_mtu.as_link_mtu();
             if measured < safe.mtu {
@@ -86,6 +93,10 @@ impl Topology {
             safe = SafeMtu { mtu: bounds.maximum, evidence, limited_by: Limiter::Maximum };
         }
         Some(safe)
+    }
+
+    fn has_first_level(&self) -> bool {
+        self.iter().any(|(_, netns)| netns.place.level() == Some(1))
     }
 
     /// The largest packet that gets from the namespace out, by what is configured and, if the host was probed, by

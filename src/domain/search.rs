@@ -27,6 +27,7 @@ use crate::domain::mtu::PathMtu;
 
 mod belief;
 mod config;
+pub mod confirm;
 mod decide;
 mod ladder;
 mod locate;
@@ -100,7 +101,10 @@ pub struct Search {
     next_id: u16,
     flights: u32,
     unanswered_rounds: usize,
+    /// Whether large packets have been sent to the first few hops.
     is_swept: bool,
+    /// Hops that small packets have been sent to because of a PTB.
+    hops_looked_at: u8,
     unreachable_from: Option<IpAddr>,
     /// Verdict, hop, and when it was told.
     told: Option<(Verdict, Option<LimitedBy>, Instant)>,
@@ -123,11 +127,12 @@ impl Search {
             flights: 0,
             unanswered_rounds: 0,
             is_swept: false,
+            hops_looked_at: 0,
             unreachable_from: None,
             told: None,
             started_at: now,
         };
-        search.launch(now, plan::first(&config).into_iter().map(|size| Planned::now(size, None)));
+        search.launch(now, plan::first(config).into_iter().map(|size| Planned::now(size, None)));
         Ok(search)
     }
 
@@ -138,7 +143,8 @@ impl Search {
         let id = ProbeId(self.next_id);
         self.next_id += 1;
         self.record.sent(id, next.size, next.hop_limit, now);
-        let size = PathMtu::new(next.size).expect("no plan goes below the least size of its family");
+        // No plan goes below the least size of its family.
+        let size = PathMtu::new(next.size).unwrap_or(self.config.family.minimum_mtu());
         Some(Transmit { id, size, hop_limit: next.hop_limit })
     }
 
@@ -273,3 +279,6 @@ impl Search {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

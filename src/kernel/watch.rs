@@ -22,6 +22,7 @@ use tokio::io::{Interest, Ready};
 use tokio::task::yield_now;
 
 use super::capability::Capability;
+use super::readiness::register;
 use message::{HEAD_BYTES, Kind, Scope};
 
 /// `RTNLGRP_*` (`include/uapi/linux/rtnetlink.h`).
@@ -34,8 +35,8 @@ const GROUPS: [(&str, u32); 6] = [
     ("nsid", 28),
 ];
 
-/// An event of a link takes some 4 KiB of it: room for all that a busy node says during one look. The kernel takes
-/// the memory only while events wait.
+/// Room for some 7,000 events of links at 2.3 KB each, since the kernel doubles it: more than a busy node says during
+/// one look. The memory is taken only while events wait.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
 /// No event takes less of the receive buffer (`SKB_TRUESIZE(1)`, `include/linux/skbuff.h`).
@@ -159,7 +160,7 @@ impl Watch {
             socket.add_membership(number).map_err(|source| WatchError::Join { group, source })?;
         }
         let others_routes = Capability::held().contains(&Capability::CapSysAdmin);
-        let socket = register(socket).map_err(WatchError::Open)?;
+        let socket = register(socket, Interest::READABLE | Interest::ERROR).map_err(WatchError::Open)?;
         let capacity = (room_bytes / SMALLEST_EVENT_BYTES).max(1);
         Ok((Self { socket, scope: Scope { others_routes }, capacity }, unheard))
     }
@@ -232,12 +233,4 @@ fn grow_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
         set_socket_recv_buffer_size(socket, bytes)?;
     }
     Ok(socket_recv_buffer_size(socket)?)
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is `unsafe`, for types that change or close their descriptor; ours owns one for life"
-)]
-fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    AsyncFd::with_interest(socket, Interest::READABLE | Interest::ERROR)
 }

@@ -23,6 +23,7 @@ pub(super) fn survey(
     paths: Vec<Path>,
 ) -> Survey {
     let look = Look {
+        expected: None,
         host_name: "node-1".into(),
         kernel_release: "6.18.0".into(),
         privileges: vec![Capability::CapNetAdmin, Capability::CapNetRaw],

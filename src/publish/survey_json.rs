@@ -60,6 +60,7 @@ enum LimiterEntry<'a> {
     Link { id: &'a str, ifindex: Ifindex, name: &'a str },
     Route { id: &'a str, mtu: LinkMtu },
     Path { target: &'a str, address: Option<IpAddr> },
+    Expected { mtu: LinkMtu, from: String },
     Maximum { mtu: LinkMtu },
 }
 
@@ -180,6 +181,7 @@ fn safe_dind_mtu(survey: &Survey) -> SafeDindMtu<'_> {
                 let path = &survey.paths[survey.measured[position].0];
                 LimiterEntry::Path { target: &path.target, address: path.address }
             }
+            Limiter::Expected => LimiterEntry::Expected { mtu: safe.mtu, from: survey.expected_from() },
             Limiter::Maximum => LimiterEntry::Maximum { mtu: safe.mtu },
         }),
         remark: survey.remark(),

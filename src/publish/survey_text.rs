@@ -46,6 +46,7 @@ pub(super) fn limiter(survey: &Survey, safe: SafeMtu) -> String {
         Limiter::Path(position) => {
             format!("limited by the path to {}", survey.paths[survey.measured[position].0].target)
         }
+        Limiter::Expected => format!("no pod yet; the next one gets it by {}", survey.expected_from()),
         Limiter::Maximum => "the largest that is allowed".to_owned(),
     }
 }
@@ -119,12 +120,10 @@ impl Text<'_> {
             survey.effective_mtu(ix).map_or_else(|| "no way out".to_owned(), |mtu| format!("gets {mtu} out"));
         let id = &identities[ix.0].id;
         let id = if *id == name { String::new() } else { format!(" {id}") };
-        let title = self.paint.fit(&format!("{branch}{name}"));
-        self.line(&format!(
-            "{}{}",
-            self.paint.head(&title),
-            self.paint.faint(&format!("{id} · level {level} · {effective}"))
-        ));
+        let title = format!("{branch}{name}");
+        let fitted = self.paint.fit(&format!("{title}{id} · level {level} · {effective}"));
+        let (title, details) = fitted.split_at_checked(title.len()).unwrap_or((&fitted, ""));
+        self.line(&format!("{}{}", self.paint.head(title), self.paint.faint(details)));
 
         let children: Vec<_> = topology
             .iter()

@@ -11,39 +11,39 @@ use mtu_lab::scenario::{Family, Quote, Scenario};
 
 /// What a search did.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// When it was over.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// When every packet that was still on its way had come, too.
-    pub afterwards: Outcome,
+    pub(crate) afterwards: Outcome,
     /// Packets that left the client.
-    pub sent: Vec<Transmit>,
+    pub(crate) sent: Vec<Transmit>,
 }
 
 impl Run {
-    pub fn path_mtu(&self) -> Option<u16> {
+    pub(crate) fn path_mtu(&self) -> Option<u16> {
         self.outcome.verdict.path_mtu().map(PathMtu::get)
     }
 }
 
-pub fn config(scenario: &Scenario) -> SearchConfig {
+pub(crate) fn config(scenario: &Scenario) -> SearchConfig {
     let family = match scenario.family {
         Family::Ipv4 => IpFamily::V4,
         Family::Ipv6 => IpFamily::V6,
     };
-    let size = |bytes: u16| PathMtu::new(bytes).unwrap();
+    let size = |bytes: u16| PathMtu::new(bytes).expect("scenarios are checked");
     let max = size(scenario.search.max.unwrap_or(scenario.link.mtu));
     SearchConfig { hint: scenario.search.hint.map(size), ..SearchConfig::new(family, max) }
 }
 
-pub fn run(scenario: &Scenario, seed: u64) -> Run {
+pub(crate) fn run(scenario: &Scenario, seed: u64) -> Run {
     run_with(scenario, seed, config(scenario))
 }
 
-pub fn run_with(scenario: &Scenario, seed: u64, config: SearchConfig) -> Run {
+pub(crate) fn run_with(scenario: &Scenario, seed: u64, config: SearchConfig) -> Run {
     let start = epoch();
     let mut network = Network::new(scenario, seed);
-    let mut search = Search::new(config, start).unwrap();
+    let mut search = Search::new(config, start).expect("scenarios are checked");
     let mut arrivals = BinaryHeap::new();
     let mut sent: Vec<Transmit> = Vec::new();
     let (mut now, mut forged, mut steps) = (Duration::ZERO, 0, 0);
@@ -67,7 +67,8 @@ pub fn run_with(scenario: &Scenario, seed: u64, config: SearchConfig) -> Run {
         let timeout = wake.saturating_duration_since(start);
         let arrival = arrivals.peek().map(|Reverse((at, ..))| *at);
         let forgery = network.forged(forged);
-        let next = [Some(timeout), arrival, forgery.map(|it| it.at)].into_iter().flatten().min().unwrap();
+        let next = [Some(timeout), arrival, forgery.map(|it| it.at)].into_iter().flatten().min();
+        let next = next.expect("there is always the timeout");
         now = now.max(next);
         if arrival == Some(next) {
             let Some(Reverse((_, _, id, Ordered(effect)))) = arrivals.pop() else { continue };
@@ -101,7 +102,7 @@ fn handle(search: &mut Search, now: Instant, id: ProbeId, effect: Effect) {
 }
 
 /// Any instant: the search only looks at differences.
-pub fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "an instant cannot be made without a clock")]
     static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     *EPOCH

@@ -133,3 +133,13 @@ fn what_is_not_there_is_other() {
     sample.hide(HOST);
     assert_eq!(role(sample.topology(), gone), Role::Other);
 }
+
+#[test]
+fn every_role_has_a_label_of_its_own() {
+    let mut labels = Role::ALL.map(Role::label);
+    assert_eq!([labels[0], labels[24]], ["loopback", "other"]);
+    assert!(Role::ALL.is_sorted_by(|a, b| a < b));
+    labels.sort_unstable();
+    assert!(labels.is_sorted_by(|a, b| a < b), "{labels:?}");
+    assert_eq!(serde_json::to_string(&Role::CniVeth).unwrap(), "\"cni_veth\"");
+}

@@ -4,7 +4,7 @@ use crate::domain::topology::Route;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 
 fn bounds() -> Bounds {
-    Bounds { maximum: LinkMtu::DOCKER_DEFAULT, overlays: Vec::new(), measured: Vec::new() }
+    Bounds { maximum: LinkMtu::DOCKER_DEFAULT, overlays: Vec::new(), expected: None, measured: Vec::new() }
 }
 
 fn safe(sample: &Sample, bounds: &Bounds) -> Option<(u32, Evidence)> {
@@ -62,6 +62,19 @@ fn a_cloud_with_1460_everywhere_gets_1460() {
 #[test]
 fn a_host_without_pods_answers_for_itself() {
     assert_eq!(safe(&machine(1460), &bounds()), Some((1460, CONFIGURED)));
+}
+
+#[test]
+fn a_node_that_has_not_seen_a_pod_yet_goes_by_what_the_cni_says() {
+    let mut sample = machine(1500);
+    let expected = Bounds { expected: Some(mtu(1450)), ..bounds() };
+    let safe_mtu = sample.topology().safe_dind_mtu(IpFamily::V4, &expected).unwrap();
+    assert_eq!(
+        (safe_mtu.mtu, safe_mtu.evidence, safe_mtu.limited_by),
+        (mtu(1450), CONFIGURED, Limiter::Expected)
+    );
+    pod(&mut sample, 1480);
+    assert_eq!(safe(&sample, &expected), Some((1480, CONFIGURED)), "a pod that is there knows better");
 }
 
 #[test]

@@ -16,7 +16,7 @@ const CHANCE_OF_A_LIE: f64 = 1e-3;
 /// What is assumed of a path before its first answer: it is one of these kinds, with that chance, and behaves as
 /// if so many packets had been lost and answered before.
 const KINDS: [Kind; 2] =
-    [Kind { chance: 0.7, lost: 0.5, answered: 30.0 }, Kind { chance: 0.3, lost: 4.0, answered: 10.0 }];
+    [Kind { chance: 0.5, lost: 0.5, answered: 30.0 }, Kind { chance: 0.5, lost: 4.0, answered: 10.0 }];
 
 /// A kind of path, by its loss: a Beta distribution.
 struct Kind {
@@ -133,9 +133,12 @@ impl Belief {
 
     /// Sizes above what passed, one for each of `shares`: the largest that so much of the belief says passes.
     pub(super) fn at(&self, shares: &[f64]) -> Vec<u16> {
-        let Some((&all, above)) = self.at_least.split_first() else { return Vec::new() };
+        let [all, above @ ..] = &self.at_least[..] else { return Vec::new() };
+        if above.is_empty() {
+            return Vec::new();
+        }
         let size = |share: &f64| {
-            let passing = above.partition_point(|&belief| belief >= share * all).max(1);
+            let passing = above.partition_point(|&belief| belief >= share * *all).max(1);
             self.low + u16::try_from(passing).expect("as many beliefs as sizes")
         };
         let mut sizes: Vec<u16> = shares.iter().map(size).collect();

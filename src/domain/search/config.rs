@@ -38,7 +38,7 @@ impl SearchConfig {
         Self { family, max, hint: None, localise: true }
     }
 
-    pub(super) fn check(&self) -> Result<(), SearchConfigError> {
+    pub(super) fn check(self) -> Result<(), SearchConfigError> {
         let minimum = self.family.minimum_mtu();
         if self.max < minimum {
             return Err(SearchConfigError::MaxBelowMinimum { max: self.max, family: self.family, minimum });
@@ -47,7 +47,7 @@ impl SearchConfig {
     }
 
     /// Size of a control packet: what `ping` sends when nobody asks for a size.
-    pub(super) fn control(&self) -> u16 {
+    pub(super) fn control(self) -> u16 {
         let ping = match self.family {
             IpFamily::V4 => 84,
             IpFamily::V6 => 104,
@@ -56,12 +56,12 @@ impl SearchConfig {
     }
 
     /// Size that nearly every path carries (RFC 8899 §5.1.2, `BASE_PLPMTU`): RFC 8200's minimum for both versions.
-    pub(super) fn base(&self) -> u16 {
+    pub(super) fn base(self) -> u16 {
         IpFamily::V6.minimum_mtu().get().min(self.max.get())
     }
 
     /// Bytes that one search may send: 64 packets of Ethernet size, or the same in fewer jumbo ones.
-    pub(super) fn byte_budget(&self) -> u32 {
+    pub(super) fn byte_budget(self) -> u32 {
         if self.max.get() <= 1500 { 96_000 } else { 256_000 }
     }
 }

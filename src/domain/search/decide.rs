@@ -17,6 +17,9 @@ const CONTRADICTION: f64 = 1e-6;
 /// Packets of a search along a path whose routers send PTBs; what is left of them looks for the hop.
 const FRUGAL: u32 = 10;
 
+/// Hops that are looked at for each further PTB, or for one that comes late.
+const HOPS_PER_PTB: u32 = 4;
+
 impl Search {
     /// Queues `packets` as one flight, as far as the budget goes. How many.
     pub(super) fn launch(&mut self, now: Instant, packets: impl IntoIterator<Item = Planned>) -> usize {
@@ -47,24 +50,28 @@ impl Search {
         count
     }
 
-    /// A PTB named `mtu`: tries it, and the next larger size, which tells whether it is true.
+    /// A PTB named `mtu`: tries the next larger size, which tells whether that is true, and then `mtu` itself. An
+    /// answer to the second is also the witness that the path carried packets when the first was not answered.
     pub(super) fn follow(&mut self, now: Instant, mtu: u16) {
         let is_known = |size: u16| {
             let is_sent = self.record.is_in_flight(size, now) || self.record.largest_acked() >= Some(size);
             is_sent || self.queue.iter().any(|queued| queued.packet.size == size)
         };
-        let mut packets: Vec<Planned> = [mtu + 1, mtu]
-            .into_iter()
-            .filter(|&size| size <= self.top && !is_known(size))
-            .map(|size| Planned::now(size, None))
-            .collect();
-        if self.config.localise && !self.is_swept && !packets.is_empty() {
-            self.is_swept = true;
+        let control = self.config.control();
+        let larger = (mtu < self.top && !is_known(mtu + 1)).then_some(mtu + 1);
+        let itself = if is_known(mtu) { larger.map(|_| control) } else { Some(mtu) };
+        let mut packets: Vec<Planned> =
+            larger.into_iter().chain(itself).map(|size| Planned::now(size, None)).collect();
+        if self.config.localise && !packets.is_empty() {
             let planned = u32::try_from(packets.len() + self.queue.len()).unwrap_or(FRUGAL);
-            let left = FRUGAL.saturating_sub(self.record.sent_totals().0 + planned);
-            let control = self.config.control();
-            let hops = locate::sweep(control, 0).take(usize::try_from(left).unwrap_or(0));
-            packets.extend(hops.map(|(size, hop)| Planned::now(size, Some(hop))));
+            let left = match self.flights {
+                1 => FRUGAL.saturating_sub(self.record.sent_totals().0 + planned),
+                _ => HOPS_PER_PTB,
+            };
+            let left = u8::try_from(left).unwrap_or(u8::MAX);
+            let hops = self.hops_looked_at + 1..=self.hops_looked_at.saturating_add(left);
+            packets.extend(hops.map(|hop| Planned::now(control, Some(hop))));
+            self.hops_looked_at = self.hops_looked_at.saturating_add(left);
         }
         self.launch(now, packets);
     }
@@ -118,14 +125,17 @@ impl Search {
             return;
         }
         let (answered, lost) = self.record.passing(now);
-        let ptb = self.claims.smallest(self.record.largest_acked()).map(|claim| claim.mtu);
+        // Less than any path of today needs a better reason than a PTB, which may be forged (RFC 8899 §4.6.2).
+        let base = self.config.base().min(self.top);
+        let is_credible = |mtu: u16| mtu >= base && self.claims.are_trusted(Some(low));
+        let ptb = self.claims.smallest(Some(low)).filter(|claim| is_credible(claim.mtu));
         let known = Known {
             low,
             top: self.top,
-            base: self.config.base().min(self.top),
+            base,
             silent: &self.record.silent_above_passed(now, Silence::Overdue),
             loss: Loss { answered, lost },
-            named: Named { hint: self.config.hint.map(PathMtu::get), ptb },
+            named: Named { hint: self.config.hint.map(PathMtu::get), ptb: ptb.map(|claim| claim.mtu) },
             is_witnessed: self.record.is_witnessed(low + 1),
             bytes_left: self.config.byte_budget().saturating_sub(self.record.sent_totals().1),
             rtt: self.record.min_rtt().unwrap_or_default(),

@@ -21,6 +21,10 @@ const LARGE_AFTER_SEARCH: u32 = 9;
 /// few large ones. An answer is rarer than silence and tells more, so less than half is best (a Z-channel).
 const SHARES_LOSSY: [f64; 2] = [0.4, 0.3];
 
+/// The same where packets are larger than `DEAR`, and bytes end a search before the packets do.
+const SHARE_DEAR: [f64; 1] = [0.42];
+const DEAR: u16 = 3000;
+
 /// A packet to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Planned {
@@ -37,9 +41,10 @@ impl Planned {
 }
 
 /// The first flight: the largest size, the likely ones, a size that always passes, a control.
-pub(super) fn first(config: &SearchConfig) -> Vec<u16> {
+pub(super) fn first(config: SearchConfig) -> Vec<u16> {
     let max = config.max.get();
-    let small = if config.base() == max { 576 } else { config.base() };
+    // A link that is that small may lead to a smaller one, where IPv4 allows it.
+    let small = if config.base() == max { config.family.minimum_mtu().get().max(576) } else { config.base() };
     let hint = config.hint.map(crate::domain::mtu::PathMtu::get);
     let wanted = [Some(max), Some(1500), Some(1400), hint, Some(small), Some(config.control())];
     let mut sizes: Vec<u16> = wanted.into_iter().flatten().filter(|&size| size <= max).collect();
@@ -105,7 +110,9 @@ pub(super) fn next(known: &Known<'_>, control: u16) -> (Vec<Planned>, f64) {
     let mut flight = Vec::new();
     let mut after = Duration::ZERO;
     if is_lossy && !repeats {
-        flight.extend(belief.at(&SHARES_LOSSY).into_iter().rev().map(|size| Planned::now(size, None)));
+        let shares =
+            if belief.at(&SHARE_DEAR).first() > Some(&DEAR) { &SHARE_DEAR[..] } else { &SHARES_LOSSY };
+        flight.extend(belief.at(shares).into_iter().rev().map(|size| Planned::now(size, None)));
     }
     if !is_lossy && sure < 0.9 {
         let count = splits(known.low, end, known.bytes_left);
@@ -146,7 +153,7 @@ fn worth(sure: f64, is_lossy: bool) -> usize {
 /// then as few packets as that many flights need.
 fn splits(low: u16, end: u16, bytes_left: u32) -> u16 {
     let gap = u32::from(end - low);
-    let middle = (u32::from(low) + u32::from(end)) / 2;
+    let middle = u32::midpoint(low.into(), end.into());
     let cost = |&(flights, sizes): &(u32, u16)| flights * u32::from(sizes + 1);
     let plans: Vec<(u32, u16)> = (1..=16)
         .map(|flights| {

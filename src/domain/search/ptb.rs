@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::domain::mtu::IpFamily;
 
-/// PTBs that are followed at once. No path has more ever narrower links; a forger has.
-const MAX_FOLLOWED: usize = 6;
+/// PTBs that are followed at once. Few paths have more ever narrower links; a forger has.
+const MAX_FOLLOWED: usize = 4;
 
 /// A PTB whose MTU is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,9 @@ impl Claims {
         };
         let claim = Claim { mtu, from };
         let is_news = self.smallest(passed).is_none_or(|smallest| mtu < smallest.mtu);
+        let is_worth_it = is_news && self.are_trusted(passed) && self.followed < MAX_FOLLOWED;
         self.possible.push(claim);
-        if !is_news || self.followed >= MAX_FOLLOWED {
+        if !is_worth_it {
             return None;
         }
         self.followed += 1;
@@ -58,8 +59,9 @@ impl Claims {
         alive.min_by_key(|claim| claim.mtu).copied()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.possible.is_empty()
+    /// Whether none of them was proven wrong: something larger than a true one never passes.
+    pub(super) fn are_trusted(&self, passed: Option<u16>) -> bool {
+        self.possible.iter().all(|claim| passed.is_none_or(|passed| claim.mtu >= passed))
     }
 }
 

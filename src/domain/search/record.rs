@@ -125,10 +125,7 @@ impl Record {
             .enumerate()
             .filter(|(_, probe)| probe.hop_limit.is_none() && probe.answer != Some(Answer::NotSent))
             .filter(|(_, probe)| probe.size > passed && probe.acked_at.is_none())
-            .filter(|&(index, probe)| {
-                let is_refused = probe.answer.is_some() && silence == Silence::Suspected;
-                is_refused || self.silent_at(index, silence).is_some_and(|at| at <= now)
-            })
+            .filter(|&(index, _)| self.silent_at(index, silence).is_some_and(|at| at <= now))
             .map(|(_, probe)| probe.size)
             .collect();
         sizes.sort_unstable();
@@ -221,9 +218,10 @@ impl Record {
                 continue;
             }
             let is_answered = probe.acked_at.is_some()
-                || match (probe.answer, silence) {
-                    (None, _) | (Some(Answer::Ptb { .. }), Silence::Overdue) => false,
-                    (Some(_), _) => true,
+                || match probe.answer {
+                    // A liar's router may forward it all the same.
+                    None | Some(Answer::Ptb { .. }) => false,
+                    Some(Answer::TimeExceeded { .. } | Answer::Unreachable | Answer::NotSent) => true,
                 };
             if !is_answered {
                 settled_at = settled_at.max(self.silent_at(index, silence)?);

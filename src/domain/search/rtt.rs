@@ -45,3 +45,6 @@ impl Rtt {
         Some(usual.max(self.overtaken_by * 2).max(max.saturating_sub(min) / 2).min(max + usual))
     }
 }
+
+#[cfg(test)]
+mod tests;

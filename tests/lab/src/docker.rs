@@ -33,7 +33,7 @@ mod download;
 mod error;
 mod http;
 mod machine;
-mod needs;
+pub(crate) mod needs;
 mod netns_lab;
 mod process;
 mod topology;

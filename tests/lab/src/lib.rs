@@ -2,9 +2,11 @@
 //!
 //! - [`docker`]: the seed problem, real: a server, a node, a pod, and real dockerds at level 2 and 3.
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
+//! - [`promtool`]: what Prometheus' own tool says of metrics.
 //! - [`router`]: real paths: kernel routers in a chain, and the same seeded network between real sockets.
 
 pub mod docker;
 pub mod network;
+pub mod promtool;
 pub mod router;
 pub mod scenario;

@@ -1,1 +1,92 @@
 use super::*;
+
+const LOSS: Loss = Loss { answered: 12, lost: 0 };
+
+fn at(hop: u8) -> IpAddr {
+    [10, 77, hop, 1].into()
+}
+
+fn probe(size: u16, hop: u8, fate: Fate) -> Limited {
+    Limited { size, hop, fate }
+}
+
+fn limited_by(hop: u8) -> Step {
+    Step::Done(Some(LimitedBy { address: Some(at(hop)), hop: Some(hop) }))
+}
+
+/// 1451 is answered by routers 1 and 2, and vanishes behind.
+fn swept() -> Vec<Limited> {
+    vec![
+        probe(1451, 1, Fate::Reached(at(1))),
+        probe(1451, 2, Fate::Reached(at(2))),
+        probe(1451, 3, Fate::Silent),
+        probe(1451, 4, Fate::Silent),
+    ]
+}
+
+#[test]
+fn first_the_next_hops_are_swept() {
+    let Step::Send(packets) = step(&[], 1451, 84, LOSS) else { panic!("nothing is known") };
+    assert_eq!(packets, (1..=5).map(|hop| (1451, hop)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_small_packet_tells_a_narrow_link_from_a_silent_router() {
+    let Step::Send(packets) = step(&swept(), 1451, 84, LOSS) else { panic!("router 3 may be silent") };
+    assert!(packets.contains(&(84, 3)), "{packets:?}");
+}
+
+#[test]
+fn the_last_router_that_answers_a_large_packet_is_the_one() {
+    let mut probes = swept();
+    probes.push(probe(84, 3, Fate::Reached(at(3))));
+    probes.push(probe(1451, 3, Fate::Silent));
+    assert_eq!(step(&probes, 1451, 84, LOSS), limited_by(2));
+}
+
+#[test]
+fn the_link_to_the_destination_needs_no_further_packet() {
+    let mut probes = swept();
+    probes.push(probe(84, 3, Fate::Destination));
+    assert_eq!(step(&probes, 1451, 84, LOSS), limited_by(2));
+}
+
+#[test]
+fn the_own_link_is_hop_0() {
+    let probes =
+        [probe(1451, 1, Fate::Silent), probe(84, 1, Fate::Reached(at(1))), probe(1451, 1, Fate::Silent)];
+    let own = LimitedBy { address: None, hop: Some(0) };
+    assert_eq!(step(&probes, 1451, 84, LOSS), Step::Done(Some(own)));
+}
+
+#[test]
+fn an_answer_that_may_still_come_is_waited_for() {
+    let mut probes = swept();
+    probes.push(probe(84, 3, Fate::Waiting));
+    assert_eq!(step(&probes, 1451, 84, LOSS), Step::Wait);
+}
+
+#[test]
+fn a_larger_packet_that_got_further_proves_that_smaller_ones_do() {
+    let probes =
+        [probe(1500, 1, Fate::Reached(at(1))), probe(1451, 2, Fate::Silent), probe(84, 2, Fate::Destination)];
+    assert_eq!(step(&probes, 1451, 84, LOSS), limited_by(1));
+}
+
+#[test]
+fn no_router_gets_more_packets_than_it_may_answer() {
+    let mut probes = Vec::new();
+    let lossy = Loss { answered: 20, lost: 12 };
+    for _ in 0..50 {
+        match step(&probes, 1451, 84, lossy) {
+            Step::Send(packets) => {
+                probes.extend(packets.into_iter().map(|(size, hop)| probe(size, hop, Fate::Silent)));
+            }
+            Step::Wait | Step::Done(_) => break,
+        }
+    }
+    for hop in 1..=20 {
+        assert!(probes.iter().filter(|probe| probe.hop == hop).count() <= PER_ROUTER);
+    }
+    assert_eq!(step(&probes, 1451, 84, lossy), Step::Done(None), "no router answers at all");
+}

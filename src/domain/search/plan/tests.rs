@@ -1,1 +1,71 @@
 use super::*;
+use crate::domain::mtu::IpFamily;
+use crate::domain::search::tests::size;
+
+fn known(silent: &[u16]) -> Known<'_> {
+    Known {
+        low: 1280,
+        top: 1500,
+        base: 1280,
+        silent,
+        loss: Loss { answered: 3, lost: 0 },
+        named: Named::default(),
+        is_witnessed: false,
+        bytes_left: 90_000,
+        rtt: Duration::from_millis(50),
+    }
+}
+
+fn sizes(flight: &[Planned]) -> Vec<u16> {
+    flight.iter().map(|packet| packet.size).collect()
+}
+
+#[test]
+fn the_first_flight_is_frugal_and_largest_first() {
+    let config = SearchConfig::new(IpFamily::V4, size(9000));
+    assert_eq!(first(config), [9000, 1500, 1400, 1280, 84]);
+    assert_eq!(first(SearchConfig { hint: Some(size(1420)), ..config }), [9000, 1500, 1420, 1400, 1280, 84]);
+}
+
+#[test]
+fn a_small_link_is_probed_below_its_size_too() {
+    assert_eq!(first(SearchConfig::new(IpFamily::V4, size(1280))), [1280, 576, 84]);
+    assert_eq!(first(SearchConfig::new(IpFamily::V4, size(68))), [68]);
+    assert_eq!(first(SearchConfig::new(IpFamily::V6, size(1280))), [1280, 104]);
+}
+
+#[test]
+fn a_flight_splits_the_gap_largest_first_and_ends_with_a_control() {
+    let (flight, _) = next(&known(&[1400, 1500]), 84);
+    let sizes = sizes(&flight);
+    assert!(sizes.is_sorted_by(|one, other| one > other), "{sizes:?}");
+    assert!(sizes[0] < 1400 && *sizes.last().unwrap() == 84, "{sizes:?}");
+}
+
+#[test]
+fn a_size_that_a_search_before_believed_to_be_lost_is_repeated_apart_in_time() {
+    let loss = Loss { answered: 9, lost: 0 };
+    let (flight, sure) = next(&Known { low: 1404, loss, ..known(&[1405, 1405, 1406, 1410, 1500]) }, 84);
+    assert!(sure > 0.5);
+    let copies: Vec<_> = flight.iter().filter(|packet| packet.size == 1405).collect();
+    assert!(copies.len() >= 2);
+    assert!(copies.is_sorted_by(|one, other| one.after < other.after), "{copies:?}");
+}
+
+#[test]
+fn where_packets_are_lost_flights_are_small() {
+    let lossy = Known { loss: Loss { answered: 3, lost: 2 }, ..known(&[1400, 1500]) };
+    assert!(next(&lossy, 84).0.len() <= 2);
+}
+
+#[test]
+fn fewer_bytes_left_make_smaller_flights() {
+    assert!(splits(1500, 9000, 256_000) > splits(1500, 9000, 120_000));
+    assert_eq!(splits(8000, 9000, 0), 1);
+}
+
+#[test]
+fn a_small_gap_is_tried_byte_by_byte() {
+    let (flight, _) = next(&Known { low: 1395, ..known(&[1400]) }, 84);
+    assert_eq!(sizes(&flight), [1399, 1398, 1397, 1396, 84]);
+}

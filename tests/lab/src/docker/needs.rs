@@ -5,13 +5,13 @@ use std::path::Path;
 use super::LabError;
 
 /// Where programs are looked for, distribution first: another docker client may be in `/usr/local/bin`.
-pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// For a lab without docker. `unshare`, `mount`, `find` and `sh` are in every Debian.
-pub(super) const NETNS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables")];
+pub(crate) const NETNS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables")];
 
 /// For a lab with docker, beside [`NETNS`].
-pub(super) const DOCKER: &[(&str, &str)] = &[
+pub(crate) const DOCKER: &[(&str, &str)] = &[
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("iptables", "iptables"),
@@ -19,8 +19,11 @@ pub(super) const DOCKER: &[(&str, &str)] = &[
     ("curl", "curl"),
 ];
 
+/// To check metrics.
+pub(crate) const METRICS: &[(&str, &str)] = &[("promtool", "prometheus")];
+
 /// Fails with the name of the first program, and its package, that is not installed.
-pub(super) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabError> {
+pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabError> {
     let installed = |program| PATH.split(':').any(|directory| Path::new(directory).join(program).exists());
     match needs.iter().find(|(program, _)| !installed(program)) {
         Some(&(program, package)) => Err(LabError::Missing { program, package }),
@@ -32,12 +35,13 @@ pub(super) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabErr
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{DOCKER, LabError, NETNS, check};
+    use super::{DOCKER, LabError, METRICS, NETNS, check};
 
     #[test]
     fn the_list_of_packages_is_what_the_lab_needs() {
         let listed: BTreeSet<_> = include_str!("../../packages").lines().collect();
-        let needed: BTreeSet<_> = NETNS.iter().chain(DOCKER).map(|(_, package)| *package).collect();
+        let needed: BTreeSet<_> =
+            [NETNS, DOCKER, METRICS].into_iter().flatten().map(|(_, package)| *package).collect();
         assert_eq!(listed, needed);
     }
 

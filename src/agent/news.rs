@@ -1,0 +1,76 @@
+//! What has changed since the last conclusion, for people who read logs and for files that are written on change.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tracing::{info, warn};
+
+use crate::discovery::survey::Survey;
+use crate::domain::mtu::LinkMtu;
+use crate::domain::steady::SteadyMtu;
+
+/// Target and address.
+type PathName = (String, Option<IpAddr>);
+/// Verdict and path MTU.
+type Answer = (Option<&'static str>, Option<u16>);
+
+/// The last conclusion, as far as people want to know of its changes.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    value: Option<LinkMtu>,
+    is_lost: bool,
+    mismatches: usize,
+    verdicts: BTreeMap<PathName, Answer>,
+    document: String,
+}
+
+impl News {
+    /// Logs a line for each change of a verdict; tells whether anything at all but the date is new.
+    pub(super) fn is_news(&mut self, survey: &Survey, steady: &SteadyMtu, document: &str) -> bool {
+        let (value, is_lost) = (steady.value(), steady.lost_since().is_some());
+        if value != self.value
+            && let Some(mtu) = value
+        {
+            info!(mtu = mtu.get(), was = self.value.map(LinkMtu::get), "safe dind MTU changed");
+        }
+        if is_lost != self.is_lost && value.is_some() {
+            if is_lost {
+                warn!("nothing tells a safe dind MTU any more; the last good one stays");
+            } else {
+                info!("a safe dind MTU is told again");
+            }
+        }
+        let mismatches = survey.findings.len();
+        if mismatches != self.mismatches {
+            info!(links = mismatches, was = self.mismatches, "links with a wrong MTU changed");
+        }
+        let verdicts: BTreeMap<_, _> = survey
+            .paths
+            .iter()
+            .map(|path| {
+                let path_mtu = path.path_mtu().map(|(path_mtu, _)| path_mtu.get());
+                ((path.target.clone(), path.address), (path.verdict(), path_mtu))
+            })
+            .collect();
+        for ((target, address), (verdict, path_mtu)) in &verdicts {
+            if self.verdicts.get(&(target.clone(), *address)) != Some(&(*verdict, *path_mtu)) {
+                let address = address.map(|address| address.to_string());
+                info!(target_name = target, address, verdict, path_mtu, "verdict of a path changed");
+            }
+        }
+        let undated = undated(document);
+        let is_news = value != self.value || undated != self.document;
+        *self = Self { value, is_lost, mismatches, verdicts, document: undated };
+        is_news
+    }
+
+    /// Has everything written again at the next conclusion.
+    pub(super) fn forget(&mut self) {
+        self.document.clear();
+    }
+}
+
+fn undated(document: &str) -> String {
+    let dated = |line: &&str| !line.trim_start().starts_with("\"observed_at\"");
+    document.lines().filter(dated).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,27 @@
+//! `mtu-agent agent`.
+
+use anyhow::Context;
+use mtu_agent::agent::config::Knobs;
+use mtu_agent::agent::{self, AgentError, Told};
+use tokio::task::LocalSet;
+
+use crate::cli::AgentArgs;
+use crate::{FINE, USAGE, terminal};
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: AgentArgs) -> anyhow::Result<u8> {
+    let AgentArgs { standalone: _, config, targets, max_dind_mtu, raise_after, probe_interval, .. } = args;
+    let AgentArgs { resync_interval, listen, directory, .. } = args;
+    let flags =
+        Knobs { targets, max_dind_mtu, raise_after, probe_interval, resync_interval, listen, directory };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    match LocalSet::new().block_on(&runtime, agent::run(Told { flags, file: config })) {
+        Ok(()) => Ok(FINE),
+        Err(refused @ AgentError::Config(_)) => {
+            terminal::complain(&format!("{:#}", anyhow::Error::from(refused)));
+            Ok(USAGE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,80 @@
+//! The pages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::status::Status;
+use crate::kernel::counters::PacketCounters;
+use crate::publish::metrics::TEXT_FORMAT;
+
+/// Which pages are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// All of them: for loopback.
+    All,
+    /// Only `/metrics`: for an address that others reach.
+    Metrics,
+}
+
+/// Serves `pages` of `status`.
+pub(super) fn router(status: Arc<Status>, pages: Pages) -> Router {
+    let router = Router::new().route("/metrics", get(metrics));
+    let router = match pages {
+        Pages::All => router
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/v1/survey", get(survey)),
+        Pages::Metrics => router,
+    };
+    router.fallback(nothing).with_state(status)
+}
+
+async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
+    status.metrics.observe_passive(&PacketCounters::read());
+    ([(CONTENT_TYPE, TEXT_FORMAT)], status.metrics.render())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a request comes now, and nobody else tells it")]
+async fn healthz(State(status): State<Arc<Status>>) -> (StatusCode, String) {
+    match status.overdue(Instant::now()) {
+        None => (StatusCode::OK, "ok\n".into()),
+        Some(overdue) => {
+            let seconds = overdue.as_secs_f64();
+            let why = format!("the agent's loop should have turned {seconds:.1} s ago\n");
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+    }
+}
+
+async fn readyz(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {
+    if status.survey().is_some() { (StatusCode::OK, "ok\n") } else { NOT_YET }
+}
+
+const NOT_YET: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "no survey is done yet\n");
+
+async fn survey(State(status): State<Arc<Status>>, headers: HeaderMap) -> Response {
+    let Some(document) = status.survey() else { return NOT_YET.into_response() };
+    let head = [(ETAG, document.tag.as_str()), (CACHE_CONTROL, "no-cache")];
+    if is_known(&headers, &document.tag) {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    (head, [(CONTENT_TYPE, "application/json")], document.body.clone()).into_response()
+}
+
+/// Whether the client has what `tag` names (RFC 9110 §13.1.2: compared weakly).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
+    tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+async fn nothing() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "nothing is here\n")
+}

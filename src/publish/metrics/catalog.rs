@@ -1,0 +1,127 @@
+//! Registers metrics, and remembers what each of them is for `docs/metrics.md`.
+
+use std::borrow::Cow;
+
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::shown::{KernelCounter, Shown};
+
+/// Begins every name but those that Prometheus gives to every process.
+const PREFIX: &str = "mtu_agent_";
+
+/// A label, and which values it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    pub(super) name: &'static str,
+    pub(super) values: Values,
+}
+
+/// Which values a label may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// One of these.
+    Closed(&'static [&'static str]),
+    /// What the words say; few on one node.
+    Few(&'static str),
+}
+
+impl Label {
+    pub(super) const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
+        Self { name, values: Values::Closed(values) }
+    }
+
+    pub(super) const fn few(name: &'static str, what: &'static str) -> Self {
+        Self { name, values: Values::Few(what) }
+    }
+}
+
+/// What a metric is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Described {
+    pub(super) name: Cow<'static, str>,
+    pub(super) kind: &'static str,
+    pub(super) labels: Vec<Label>,
+    pub(super) help: &'static str,
+}
+
+/// A registry that knows what is in it.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    pub(super) registry: Registry,
+    pub(super) described: Vec<Described>,
+}
+
+impl Catalog {
+    /// Gauges whose label values come and go.
+    pub(super) fn gauges<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [Label; N],
+        help: &'static str,
+    ) -> Shown<N> {
+        let opts = self.describe(name, "gauge", &labels, help);
+        Shown::new(self.register(GaugeVec::new(opts, &labels.map(|label| label.name))))
+    }
+
+    /// A gauge that has no sample while its value is unknown.
+    pub(super) fn gauge(&mut self, name: &str, help: &'static str) -> Shown<0> {
+        self.gauges(name, [], help)
+    }
+
+    pub(super) fn counter(&mut self, name: &str, help: &'static str) -> IntCounter {
+        let opts = self.describe(name, "counter", &[], help);
+        self.register(IntCounter::with_opts(opts))
+    }
+
+    /// Counters of every value of a closed label, from 0 on: a rate sees the first event.
+    pub(super) fn counters(&mut self, name: &str, label: Label, help: &'static str) -> IntCounterVec {
+        let opts = self.describe(name, "counter", &[label], help);
+        let counters = self.register(IntCounterVec::new(opts, &[label.name]));
+        match label.values {
+            Values::Closed(values) => {
+                for value in values {
+                    counters.with_label_values(&[value]);
+                }
+            }
+            Values::Few(_) => {}
+        }
+        counters
+    }
+
+    /// Counters that the kernel keeps.
+    pub(super) fn kernel_counters<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [Label; N],
+        help: &'static str,
+    ) -> KernelCounter<N> {
+        let opts = self.describe(name, "counter", &labels, help);
+        KernelCounter(self.register(IntCounterVec::new(opts, &labels.map(|label| label.name))))
+    }
+
+    pub(super) fn histogram(&mut self, name: &str, buckets: &[f64], help: &'static str) -> Histogram {
+        let Opts { name, .. } = self.describe(name, "histogram", &[], help);
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts))
+    }
+
+    /// A collector that has its own names.
+    pub(super) fn add(&mut self, collector: impl Collector + 'static, described: Vec<Described>) {
+        self.described.extend(described);
+        self.registry.register(Box::new(collector)).expect("no other metric has the name");
+    }
+
+    fn describe(&mut self, name: &str, kind: &'static str, labels: &[Label], help: &'static str) -> Opts {
+        let name = format!("{PREFIX}{name}");
+        let opts = Opts::new(name.clone(), help);
+        self.described.push(Described { name: name.into(), kind, labels: labels.to_vec(), help });
+        opts
+    }
+
+    fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("names and labels are words, buckets ascend");
+        self.registry.register(Box::new(metric.clone())).expect("no other metric has the name");
+        metric
+    }
+}
