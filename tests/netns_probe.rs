@@ -105,6 +105,21 @@ fn a_jumbo_path_with_three_narrower_links_is_exact() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_far_router_that_sends_a_ptb_is_told_with_its_distance() -> Result<()> {
+    let chain = Chain::new(&[1500, 1500, 1500, 1500, 1500, 1500, 1400])?;
+    for destination in both(&chain) {
+        let report = probe(chain.client(), destination)?;
+        assert_eq!(report.outcome.verdict, Verdict::Exact { path_mtu: size(1400) }, "{report:?}");
+        let by = report.outcome.limited_by.context("a router said so")?;
+        let router = chain.router_address(6, destination.is_ipv4());
+        assert_eq!((by.address, by.hop), (Some(router), Some(6)), "{report:?}");
+        assert!(report.outcome.probes_sent <= 10, "{report:?}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_black_hole_is_found_with_its_hop() -> Result<()> {
     for mtu in [1450, 1437, 1281] {
         let chain = Chain::new(&[1500, 1500, mtu, 1500])?;

@@ -219,6 +219,8 @@ impl Prober {
                 None => search.handle_timeout(clock()),
             }
         };
+        let limited_by = outcome.limited_by.map(|limited_by| line.located(limited_by));
+        let outcome = Outcome { limited_by, ..outcome };
         let Line { socket, egress, ignored, .. } = line;
         Ok(ProbeReport { destination, egress, socket: socket.get_ref().kind(), outcome, ignored })
     }

@@ -97,9 +97,13 @@ impl IgnoredCounts {
     }
 }
 
+/// TTL or hop limit of a probe that is not to end on the way (RFC 1700, and what Linux uses).
+pub const HOP_LIMIT: u8 = 64;
+
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     id: ProbeId,
+    hop_limit: u8,
     payload_bytes: usize,
     token: Token,
     is_acknowledged: bool,
@@ -115,12 +119,14 @@ pub struct Ledger {
     base: u16,
     key: &'static TokenKey,
     probes: HashMap<u16, Probe>,
+    /// How far away the routers are that sent PTBs, by what they quote.
+    distances: HashMap<IpAddr, u8>,
 }
 
 impl Ledger {
     /// For probes to `destination` from a socket with this echo identifier. `base` is the first sequence number.
     pub fn new(destination: IpAddr, id: u16, base: u16, key: &'static TokenKey) -> Self {
-        Self { destination, id, base, key, probes: HashMap::new() }
+        Self { destination, id, base, key, probes: HashMap::new(), distances: HashMap::new() }
     }
 
     /// Writes the packet for `transmit` into `buffer` and remembers the probe.
@@ -130,7 +136,8 @@ impl Ledger {
         let token = self.key.token(self.id, sequence);
         write_request(buffer, family, transmit.size, self.id, sequence, token);
         let payload_bytes = payload_bytes(transmit.size, family);
-        let probe = Probe { id: transmit.id, payload_bytes, token, is_acknowledged: false };
+        let hop_limit = transmit.hop_limit.unwrap_or(HOP_LIMIT);
+        let probe = Probe { id: transmit.id, hop_limit, payload_bytes, token, is_acknowledged: false };
         self.probes.insert(sequence, probe);
     }
 
@@ -139,13 +146,17 @@ impl Ledger {
         match message {
             Message::EchoReply(echo) => self.judge_reply(echo, from),
             Message::PacketTooBig { mtu, quote } => {
-                self.judge_quote(quote).map(|id| Event::Ptb { id, mtu, from })
+                let probe = self.judge_quote(quote)?;
+                // Most routers quote the packet as it reached them: the first one with all that it was sent with.
+                let passed = quote.hop_limit.and_then(|left| probe.hop_limit.checked_sub(left));
+                self.distances.extend(passed.and_then(|passed| Some((from, passed.checked_add(1)?))));
+                Ok(Event::Ptb { id: probe.id, mtu, from })
             }
             Message::TimeExceeded { quote } => {
-                self.judge_quote(quote).map(|id| Event::TimeExceeded { id, from })
+                self.judge_quote(quote).map(|probe| Event::TimeExceeded { id: probe.id, from })
             }
             Message::Unreachable { code: _, quote } => {
-                self.judge_quote(quote).map(|id| Event::Unreachable { id, from })
+                self.judge_quote(quote).map(|probe| Event::Unreachable { id: probe.id, from })
             }
             Message::Other { kind: _ } => Err(Ignored::Unrelated),
         }
@@ -172,7 +183,7 @@ impl Ledger {
     }
 
     /// An ICMP error may come from anywhere, so its quote has to prove that its sender saw the probe.
-    fn judge_quote(&self, quote: Quote<'_>) -> Result<ProbeId, Ignored> {
+    fn judge_quote(&self, quote: Quote<'_>) -> Result<Probe, Ignored> {
         if quote.destination != self.destination {
             return Err(Ignored::OffPath);
         }
@@ -181,7 +192,12 @@ impl Ledger {
         if !probe.token.agrees_with_quote(echo.payload) {
             return Err(Ignored::Forged);
         }
-        Ok(probe.id)
+        Ok(*probe)
+    }
+
+    /// How many hops away the router is that sent a PTB: 1 is the first. By what it quotes, which proves nothing.
+    pub fn distance(&self, router: IpAddr) -> Option<u8> {
+        self.distances.get(&router).copied()
     }
 }
 

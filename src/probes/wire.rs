@@ -125,7 +125,11 @@ impl<'a> QueuedError<'a> {
     /// The same message as if it had come on a raw socket.
     pub fn into_message(self) -> Result<Message<'a>, WireError> {
         let family = IpFamily::of(self.destination);
-        let quote = Quote { destination: self.destination, echo: quoted::echo_request(family, self.quoted)? };
+        let quote = Quote {
+            destination: self.destination,
+            hop_limit: None,
+            echo: quoted::echo_request(family, self.quoted)?,
+        };
         Ok(match family {
             IpFamily::V4 => v4::error_message(self.kind, self.code, self.info, quote),
             IpFamily::V6 => v6::error_message(self.kind, self.code, self.info, quote),

@@ -13,10 +13,10 @@ use tracing::{debug, trace};
 
 use super::{ProbeError, clock, fresh_number};
 use crate::domain::mtu::IpFamily;
-use crate::domain::search::{ProbeId, Transmit};
+use crate::domain::search::{LimitedBy, ProbeId, Transmit};
 use crate::kernel::egress::Egress;
 use crate::kernel::socket::{IcmpSocket, Sent};
-use crate::probes::ledger::{Event, Ignored, IgnoredCounts, Ledger};
+use crate::probes::ledger::{Event, HOP_LIMIT, Ignored, IgnoredCounts, Ledger};
 use crate::probes::wire::token::TokenKey;
 use crate::probes::wire::{self, Message, QueuedError, WireError};
 
@@ -79,7 +79,7 @@ impl Line {
         trace!(destination = %self.destination, id = id.0, %size, hop_limit, "probe");
         self.ledger.write(transmit, &mut self.packet);
         loop {
-            let sent = self.socket.get_mut().send(&self.packet, hop_limit);
+            let sent = self.socket.get_mut().send(&self.packet, Some(hop_limit.unwrap_or(HOP_LIMIT)));
             match sent.map_err(|error| self.send_error(error))? {
                 Sent::Taken => return Ok(None),
                 Sent::TooLarge { device_mtu } => {
@@ -93,6 +93,12 @@ impl Line {
                 },
             }
         }
+    }
+
+    /// What limits the path, with the distance of the router if only its quote tells it.
+    pub(super) fn located(&self, limited_by: LimitedBy) -> LimitedBy {
+        let told = || self.ledger.distance(limited_by.address?);
+        LimitedBy { hop: limited_by.hop.or_else(told), ..limited_by }
     }
 
     /// The next believed event, or `None` when `due` has come.

@@ -34,7 +34,7 @@ fn reply(packet: &[u8]) -> Message<'_> {
 }
 
 fn ptb(packet: &[u8], destination: IpAddr) -> Message<'_> {
-    Message::PacketTooBig { mtu: 1300, quote: Quote { destination, echo: echo(packet) } }
+    Message::PacketTooBig { mtu: 1300, quote: Quote { destination, hop_limit: None, echo: echo(packet) } }
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_quote_of_a_packet_to_somebody_else_is_off_the_path() {
 #[test]
 fn the_other_errors_carry_who_sent_them() {
     let (mut ledger, packet) = ledger(5);
-    let quote = Quote { destination: server(), echo: echo(&packet) };
+    let quote = Quote { destination: server(), hop_limit: None, echo: echo(&packet) };
     assert_eq!(
         ledger.judge(Message::TimeExceeded { quote }, router()),
         Ok(Event::TimeExceeded { id: ProbeId(5), from: router() })

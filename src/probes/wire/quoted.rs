@@ -18,14 +18,16 @@ use crate::domain::mtu::IpFamily;
 pub struct Quote<'a> {
     /// Where it was going.
     pub destination: IpAddr,
+    /// TTL or hop limit that it had left, where the header is quoted.
+    pub hop_limit: Option<u8>,
     /// Its echo request; the payload may be cut off.
     pub echo: Echo<'a>,
 }
 
 /// Reads a quoted IPv4 packet, options included.
 ///
-/// Its total length, TTL and checksum are not looked at: routers on the way change them, and some quote the
-/// length in the byte order of their host.
+/// Its total length and checksum are not looked at: routers on the way change them, and some quote the length in the
+/// byte order of their host. Its TTL is no proof of anything.
 pub fn v4(bytes: &[u8]) -> Result<Quote<'_>, WireError> {
     let what = "quoted IPv4 header";
     let header = Ipv4Packet::new(bytes).ok_or(WireError::Truncated { what, got: bytes.len(), needed: 20 })?;
@@ -46,6 +48,7 @@ pub fn v4(bytes: &[u8]) -> Result<Quote<'_>, WireError> {
     }
     Ok(Quote {
         destination: header.get_destination().into(),
+        hop_limit: Some(header.get_ttl()),
         echo: echo_request(IpFamily::V4, &bytes[header_bytes..])?,
     })
 }
@@ -66,6 +69,7 @@ pub fn v6(bytes: &[u8]) -> Result<Quote<'_>, WireError> {
     }
     Ok(Quote {
         destination: header.get_destination().into(),
+        hop_limit: Some(header.get_hop_limit()),
         echo: echo_request(IpFamily::V6, &bytes[Ipv6Packet::minimum_packet_size()..])?,
     })
 }
