@@ -125,7 +125,7 @@ fn networks_and_daemons_that_were_told_stay_quiet_and_one_that_was_not_does_not(
     Ok(())
 }
 
-/// Without privileges over other namespaces, as a DaemonSet runs it.
+/// Without privileges over other namespaces, as in a pod of its own.
 fn with_capabilities(capabilities: &str) -> AgentSpec {
     let set = format!("-all,{capabilities}");
     agent().through(&["setpriv", "--bounding-set", &set, "--inh-caps", "-all", "--no-new-privs"])
