@@ -16,7 +16,10 @@ pub(crate) fn run(args: AgentArgs) -> anyhow::Result<u8> {
         Knobs { targets, max_dind_mtu, raise_after, probe_interval, resync_interval, listen, directory };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
-    match LocalSet::new().block_on(&runtime, agent::run(Told { flags, file: config })) {
+    let done = LocalSet::new().block_on(&runtime, agent::run(Told { flags, file: config }));
+    // A thread that waits for a resolver is not waited for: that may take as long as the resolver's own time limit.
+    runtime.shutdown_background();
+    match done {
         Ok(()) => Ok(FINE),
         Err(refused @ AgentError::Config(_)) => {
             terminal::complain(&format!("{:#}", anyhow::Error::from(refused)));

@@ -1,10 +1,12 @@
 //! Networks to test `mtu-agent` in. Not shipped; shared by the tests and the benches.
 //!
+//! - [`agent`]: the agent as a process on a lab's node, and what it tells.
 //! - [`docker`]: the seed problem, real: a server, a node, a pod, and real dockerds at level 2 and 3.
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
 //! - [`promtool`]: what Prometheus' own tool says of metrics.
 //! - [`router`]: real paths: kernel routers in a chain, and the same seeded network between real sockets.
 
+pub mod agent;
 pub mod docker;
 pub mod network;
 pub mod promtool;
