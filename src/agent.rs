@@ -169,7 +169,10 @@ impl Agent {
             let due = self.poll_timeout(looking.is_some());
             self.status.turned(due + LOOK_PATIENCE);
             tokio::select! {
-                changes = watch.next() => self.handle_changes(changes?),
+                changes = watch.next() => match changes {
+                    Ok(changes) => self.handle_changes(changes),
+                    Err(error) => watch = self.watch_anew(&error)?,
+                },
                 (reason, (started, ended, look)) = finished(&mut looking) => {
                     self.damper.looked(started, ended);
                     self.handle_look(reason, ended.saturating_duration_since(started), look);
@@ -195,6 +198,15 @@ impl Agent {
         // Nothing due: an hour is as good as never.
         let never = clock() + Duration::from_hours(1);
         [look, self.steady.poll_timeout()].into_iter().flatten().min().unwrap_or(never)
+    }
+
+    /// What happened while nobody listened is like an overrun: everything is read again.
+    fn watch_anew(&mut self, error: &WatchError) -> Result<Watch, WatchError> {
+        warn!(error = %with_sources(error), "events were not heard for a moment");
+        let (watch, unheard) = Watch::open()?;
+        self.unheard = unheard;
+        self.damper.handle_overrun(clock());
+        Ok(watch)
     }
 
     fn handle_changes(&mut self, changes: Changes) {
