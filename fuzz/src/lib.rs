@@ -43,6 +43,7 @@ pub fn quoted(bytes: &[u8]) {
             destination: quote.destination,
             quoted: &bytes[from_icmp_header..],
         };
+        let quote = Quote { hop_limit: None, ..quote }; // the queue hands over no IP header
         assert_eq!(queued.into_message(), Ok(Message::Unreachable { code: 1, quote }));
     }
 }
