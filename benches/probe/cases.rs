@@ -72,7 +72,7 @@ pub(crate) fn all(effort: Effort) -> Result<Vec<Case>> {
 
 /// Without a bottleneck, and with PTBs.
 fn told(effort: Effort, family: Family) -> Result<Vec<Case>> {
-    let runs = effort.pick(11, 3);
+    let runs = effort.pick(11, 2);
     let rivals = |tools: &[Tool]| peers(family, tools, effort.pick(5, usize::from(family == Family::Ipv4)));
     let quick = [Tool::Tracepath, Tool::Traceroute, Tool::Scamper];
     let with_nmap = [Tool::Tracepath, Tool::Traceroute, Tool::Scamper, Tool::Nmap];
@@ -197,7 +197,7 @@ fn loss(effort: Effort) -> Result<Vec<Case>> {
             layouts: vec![Layout::seeded(family, &[1500, 1500, ODD, 1500], &[2], weather)?],
             rtt_ms: LOSSY_RTT_MS,
             verdict: Some("black_hole"),
-            runs: effort.pick(50, 10),
+            runs: effort.pick(50, 8),
             quick_peers: Vec::new(),
             slow_peers: peers(family, tools, effort.pick(if is_main { 10 } else { 2 }, 0)),
             bars: vec![
