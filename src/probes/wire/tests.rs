@@ -201,7 +201,8 @@ fn without_hop_limit(message: Message<'_>) -> Message<'_> {
         Message::PacketTooBig { mtu, quote } => {
             Message::PacketTooBig { mtu, quote: Quote { hop_limit: None, ..quote } }
         }
-        other => other,
+        other @ (Message::EchoReply(_) | Message::Unreachable { .. }) => other,
+        other @ (Message::TimeExceeded { .. } | Message::Other { .. }) => other,
     }
 }
 
