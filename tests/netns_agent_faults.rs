@@ -18,6 +18,9 @@ fn agent() -> AgentSpec {
     AgentSpec::new(MTU_AGENT)
 }
 
+/// `lo`, `eth0` and what its wire is.
+const LINKS: usize = 3;
+
 /// A node with an uplink of 1400, and nothing nested.
 fn lab() -> Result<NetnsLab> {
     let lab = NetnsLab::new()?;
@@ -74,6 +77,10 @@ fn namespaces_that_vanish_while_they_are_read_are_no_failure() -> Result<()> {
     turns(&mut said, 100)?;
     end(&churn, said)?;
 
+    agent.until("the kernel has ended all of it", |_| {
+        let links = lab.ip(&["-oneline", "link"])?.lines().count();
+        Ok((links == LINKS).then_some(()))
+    })?;
     agent.until_as_fresh(1)?;
     let metrics = agent.metrics()?;
     assert_eq!(metrics.value("mtu_agent_survey_errors_total"), Some(0.0));

@@ -222,8 +222,11 @@ impl Agent<'_> {
         let output = self.lab.run(Place::Node, &words)?;
         let fresh: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
         let fresh = undated(fresh);
-        self.until("the survey equals a fresh one", |agent| {
+        let equal = self.until("the survey equals a fresh one", |agent| {
             Ok((undated(agent.survey()?) == fresh).then_some(()))
+        });
+        equal.with_context(|| {
+            self.survey().map_or_else(|error| error.to_string(), |it| difference(&undated(it), &fresh))
         })
     }
 
@@ -297,4 +300,15 @@ fn undated(mut survey: Value) -> Value {
         namespace["pids"].take();
     }
     survey
+}
+
+/// The lines that only one of two documents has.
+fn difference(seen: &Value, fresh: &Value) -> String {
+    let [seen, fresh] = [seen, fresh].map(|document| format!("{document:#}"));
+    let missing = |lines: &str, from: &str, mark: &str| {
+        let from: Vec<_> = from.lines().collect();
+        let missing = lines.lines().filter(|line| !from.contains(line));
+        missing.map(|line| format!("{mark}{line}\n")).collect::<String>()
+    };
+    missing(&seen, &fresh, "-") + &missing(&fresh, &seen, "+")
 }
