@@ -97,6 +97,29 @@ fn the_domain_is_pure() {
     assert!(offences.is_empty(), "{}", offences.join("\n"));
 }
 
+/// A clock that steps by an hour, either way, neither delays nor hurries anything: whatever waits, waits by the
+/// monotonic clock. The wall clock is the machine's and in no namespace, so no test may step it; that it goes only
+/// where it is shown is what can be shown.
+#[test]
+fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
+    const READERS: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "Timestamp::now", "Zoned::now", "Realtime"];
+    const SHOWN: [&str; 3] = ["config_taken(wall())", "Survey::conclude(", "fn wall()"];
+    let main = ["main.rs", "agent_command.rs", "cli.rs", "probe.rs", "survey.rs", "terminal.rs"].map(source);
+    let files = LAYERS.into_iter().flat_map(files_of).chain(main).filter(|file| !file.ends_with("tests.rs"));
+    let texts = files.map(|file| (fs::read_to_string(&file).expect("source is text"), file));
+    let reads = |line: &&str| READERS.iter().any(|reader| line.contains(reader));
+    let readers: Vec<_> = texts
+        .filter_map(|(text, file)| text.lines().any(|line| reads(&line)).then_some((file, text)))
+        .collect();
+    let files: Vec<_> = readers.iter().map(|(file, _)| file.clone()).collect();
+    assert_eq!(files, ["agent.rs", "survey.rs"].map(source));
+    let (_, agent) = &readers[0];
+    assert_eq!(agent.lines().filter(reads).count(), 1, "it reads the wall clock in one place");
+    for line in agent.lines().filter(|line| line.contains("wall()")) {
+        assert!(SHOWN.iter().any(|shown| line.contains(shown)), "{line}");
+    }
+}
+
 #[test]
 fn the_library_has_no_module_outside_of_the_layers() {
     let library = fs::read_to_string(source("lib.rs")).expect("source is text");

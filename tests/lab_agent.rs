@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
-use mtu_lab::agent::{Agent, AgentSpec, undated};
-use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, NetnsLab, Place};
+use mtu_lab::agent::{Agent, AgentSpec};
+use mtu_lab::docker::{Container, DockerLab, Dockerd, Level};
 use serde_json::Value;
 
 const MTU_AGENT: &str = env!("CARGO_BIN_EXE_mtu-agent");
@@ -26,20 +26,6 @@ fn lab() -> Result<DockerLab> {
 
 fn build(lab: &DockerLab) -> Result<Container> {
     lab.start_container(Level::Two, &Container::on_network("bridge").name("build"))
-}
-
-/// What a survey says that knows nothing of what was before.
-fn fresh(lab: &NetnsLab) -> Result<Value> {
-    let words = [MTU_AGENT, "survey", "--no-probe", "--output", "json"];
-    let output = lab.run(Place::Node, &words)?;
-    let survey = serde_json::from_slice(&output.stdout);
-    survey.map(undated).with_context(|| format!("{output:?}"))
-}
-
-fn until_it_equals_a_fresh_one(lab: &NetnsLab, agent: &Agent<'_>) -> Result<()> {
-    let fresh = fresh(lab)?;
-    agent
-        .until("the survey equals a fresh one", |agent| Ok((undated(agent.survey()?) == fresh).then_some(())))
 }
 
 /// All three are there, anybody may read them, and they say the same.
@@ -75,7 +61,7 @@ fn each_container_that_comes_is_told_and_no_more_once_it_is_gone() -> Result<()>
         agent.until_mismatched(0)?;
         host_files_tell(&agent, 1450, 0)?;
     }
-    until_it_equals_a_fresh_one(&lab, &agent)?;
+    agent.until_as_fresh(2)?;
     let metrics = agent.metrics()?;
     assert_eq!(metrics.value("mtu_agent_netlink_overruns_total"), Some(0.0));
     assert_eq!(metrics.value("mtu_agent_survey_errors_total"), Some(0.0));
@@ -96,13 +82,13 @@ fn a_dockerd_three_levels_deep_is_followed_as_it_starts_and_as_it_stops() -> Res
     let survey = agent.until_mismatched(2 * (BRIDGE + OF_A_CONTAINER))?;
     let deepest = survey["mismatches"].as_array().context("a list")?.iter().filter(|it| it["level"] == 3);
     assert_eq!(deepest.count(), 1, "{survey:#}");
-    until_it_equals_a_fresh_one(&lab, &agent)?;
+    agent.until_as_fresh(4)?;
     drop(deep);
     agent.until_mismatched(BRIDGE + OF_A_CONTAINER)?;
     lab.stop_dockerd(Level::Three)?;
     agent.until_mismatched(0)?;
     lab.stop_dockerd(Level::Two)?;
-    until_it_equals_a_fresh_one(&lab, &agent)
+    agent.until_as_fresh(2)
 }
 
 #[test]
@@ -113,10 +99,7 @@ fn networks_and_daemons_that_were_told_stay_quiet_and_one_that_was_not_does_not(
     lab.start_dockerd(Level::Two, &Dockerd::new().mtu(1450))?;
     let _told = build(&lab)?;
     lab.create_network(Level::Two, "compose", None)?;
-    agent.until("three namespaces", |agent| {
-        Ok((agent.metrics()?.sum("mtu_agent_namespaces") == Some(3.0)).then_some(()))
-    })?;
-    until_it_equals_a_fresh_one(&lab, &agent)?;
+    agent.until_as_fresh(3)?;
     agent.until_mismatched(0)?;
     let service = lab.start_container(Level::Two, &Container::on_network("compose").name("service"))?;
     agent.until_mismatched(BRIDGE + OF_A_CONTAINER)?;

@@ -1,6 +1,13 @@
 //! The configuration, read again as the agent runs.
 
-use super::*;
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use mtu_lab::docker::{NetnsLab, Place, SERVER, Signal};
+
+use super::{PUBLISHED, agent, lab, published};
+
+const TAKEN: &str = "mtu_agent_config_last_reload_successful";
 
 /// A file that is watched, and a link to it from a directory that is not touched: that one takes a SIGHUP.
 const FILE: &str = "/run/conf/agent.toml";

@@ -1,6 +1,14 @@
 //! What is measured, and what becomes of the published value.
 
-use super::*;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use mtu_lab::agent::{Agent, AgentSpec, Samples};
+use mtu_lab::docker::{NetnsLab, Place, SERVER};
+
+use super::{PUBLISHED, agent, lab, published};
+
+const SAFE: &str = "mtu_agent_safe_dind_mtu_bytes{family=\"ipv4\"}";
 
 /// One verdict is 1, all others 0.
 fn verdict(metrics: &Samples, verdict: &str) -> bool {

@@ -2,8 +2,12 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::Duration;
 
-use super::*;
+use anyhow::Result;
+use mtu_lab::docker::{NetnsLab, Place, SERVER};
+
+use super::{agent, lab};
 
 const SOON: Duration = Duration::from_secs(2);
 

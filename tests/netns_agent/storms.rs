@@ -1,6 +1,11 @@
 //! After a storm of changes.
 
-use super::*;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use mtu_lab::docker::{DockerLab, NetnsLab, Place};
+
+use super::agent;
 
 /// Pairs of veths that come and go, and a bridge with a wrong MTU and a port that stays.
 fn storm(lab: &NetnsLab, place: Place<'_>, name: &str) -> Result<()> {
@@ -25,7 +30,7 @@ fn after_a_storm_the_state_is_that_of_a_fresh_survey() -> Result<()> {
     agent.until_ready()?;
     for (place, name) in [(Place::Node, "br0"), (Place::Pod, "br1")] {
         storm(&lab, place, name)?;
-        until_it_equals_a_fresh_survey(&lab, &agent)?;
+        agent.until_as_fresh(2)?;
         let survey = agent.survey()?.to_string();
         assert!(survey.contains(&format!("\"{name}q\"")), "the last link of the storm is seen: {survey}");
     }

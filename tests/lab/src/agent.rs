@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Stdio,
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -26,6 +26,7 @@ const PACE: Duration = Duration::from_millis(1);
 /// How to start an agent.
 #[derive(Clone, Debug)]
 pub struct AgentSpec {
+    binary: String,
     words: Vec<String>,
     directory: String,
 }
@@ -35,6 +36,7 @@ impl AgentSpec {
     pub fn new(binary: &str) -> Self {
         let directory = "/run/mtu-agent".to_owned();
         Self {
+            binary: binary.to_owned(),
             words: [binary, "agent", "--standalone", "--listen", "127.0.0.1:0"].map(String::from).into(),
             directory,
         }
@@ -63,7 +65,9 @@ impl AgentSpec {
 
     /// Starts it on the node, and returns when it serves HTTP: it watches by then, and may not have surveyed.
     pub fn start(self, lab: &NetnsLab) -> Result<Agent<'_>> {
-        let mut command = self.command();
+        let words: Vec<_> = self.words.iter().map(String::as_str).collect();
+        let mut command = NetnsLab::command(&words);
+        command.args(["--directory", &self.directory]).stdin(Stdio::null()).stdout(Stdio::null());
         let process = lab.spawn(Place::Node, command.stderr(Stdio::piped()))?;
         let stderr = process.take_stderr().context("the agent has a stderr")?;
         let (sender, lines) = channel();
@@ -75,19 +79,19 @@ impl AgentSpec {
             }
         })?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut agent = Agent { lab, process, address, directory: self.directory, lines, log: Vec::new() };
+        let mut agent = Agent {
+            lab,
+            binary: self.binary,
+            process,
+            address,
+            directory: self.directory,
+            lines,
+            log: Vec::new(),
+        };
         let started = agent.told("agent started")?;
         let listen = started["listen"].as_str().context("an address that it listens at")?;
         agent.address = listen.parse().with_context(|| format!("parse {listen}"))?;
         Ok(agent)
-    }
-
-    /// The command, for one that is not to start.
-    pub fn command(&self) -> Command {
-        let words: Vec<_> = self.words.iter().map(String::as_str).collect();
-        let mut command = NetnsLab::command(&words);
-        command.args(["--directory", &self.directory]).stdin(Stdio::null()).stdout(Stdio::null());
-        command
     }
 }
 
@@ -95,6 +99,7 @@ impl AgentSpec {
 #[derive(Debug)]
 pub struct Agent<'a> {
     lab: &'a NetnsLab,
+    binary: String,
     process: Process,
     address: SocketAddr,
     directory: String,
@@ -203,6 +208,28 @@ impl Agent<'_> {
         })
     }
 
+    /// Waits until so many namespaces are known, and then for a survey that equals what a new process finds out, which
+    /// knows nothing of what was before.
+    ///
+    /// The number, because the kernel takes its time to end a namespace; and the new process only then and only once,
+    /// because what it does might be heard and wake an agent that has missed something.
+    pub fn until_as_fresh(&self, namespaces: usize) -> Result<()> {
+        self.until(&format!("{namespaces} namespaces"), |agent| {
+            let survey = agent.survey()?;
+            Ok((survey["namespaces"].as_array().map(Vec::len) == Some(namespaces)).then_some(()))
+        })?;
+        let words = [&self.binary, "survey", "--no-probe", "--output", "json"];
+        let output = self.lab.run(Place::Node, &words)?;
+        let fresh: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
+        let fresh = undated(fresh);
+        let equal = self.until("the survey equals a fresh one", |agent| {
+            Ok((undated(agent.survey()?) == fresh).then_some(()))
+        });
+        equal.with_context(|| {
+            self.survey().map_or_else(|error| error.to_string(), |it| difference(&undated(it), &fresh))
+        })
+    }
+
     /// Waits until a sample has this value.
     pub fn until_sample(&self, sample: &str, value: f64) -> Result<()> {
         self.until(&format!("{sample} {value}"), |agent| Ok(agent.metrics()?.is(sample, value).then_some(())))
@@ -267,10 +294,21 @@ pub fn page(address: SocketAddr, path: &str) -> Result<(bool, String)> {
 }
 
 /// A survey without what differs between any two: its date, and the processes that happened to run.
-pub fn undated(mut survey: Value) -> Value {
+fn undated(mut survey: Value) -> Value {
     survey["observed_at"].take();
     for namespace in survey["namespaces"].as_array_mut().into_iter().flatten() {
         namespace["pids"].take();
     }
     survey
+}
+
+/// The lines that only one of two documents has.
+fn difference(seen: &Value, fresh: &Value) -> String {
+    let [seen, fresh] = [seen, fresh].map(|document| format!("{document:#}"));
+    let missing = |lines: &str, from: &str, mark: &str| {
+        let from: Vec<_> = from.lines().collect();
+        let missing = lines.lines().filter(|line| !from.contains(line));
+        missing.map(|line| format!("{mark}{line}\n")).collect::<String>()
+    };
+    missing(&seen, &fresh, "-") + &missing(&fresh, &seen, "+")
 }
