@@ -470,3 +470,33 @@ fn a_survey_holds_while_namespaces_come_and_go() -> Result<()> {
         churning.join().expect("it does not panic")
     })
 }
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_host_that_never_had_a_route_has_no_safe_mtu_and_says_so() -> Result<()> {
+    let lab = NetnsLab::new()?;
+    let (survey, code) = survey(&lab)?;
+    assert_eq!((&survey["safe_dind_mtu"]["value"], code), (&Value::Null, 2));
+    let remark = survey["safe_dind_mtu"]["remark"].as_str().context("a remark")?;
+    assert!(remark.contains("nothing here has a default route"), "{remark}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_namespace_that_never_had_a_route_is_read_and_not_unseen() -> Result<()> {
+    let lab = host(1500)?;
+    lab.ip_batch(
+        Place::Node,
+        "netns add lonely
+         link add lonely1 mtu 9000 type veth peer name eth0 mtu 9000 netns lonely\n",
+    )?;
+    let (survey, code) = survey(&lab)?;
+    assert_eq!((&survey["safe_dind_mtu"]["value"], code), (&json!(1500), 0), "{survey:#}");
+    let unseen = survey["unseen"].as_array().context("a list")?;
+    assert!(
+        !unseen.iter().any(|it| it["what"].as_str().is_some_and(|what| what.starts_with("routes"))),
+        "{unseen:?}"
+    );
+    Ok(())
+}

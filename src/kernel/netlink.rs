@@ -8,6 +8,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use rustix::io::Errno;
 
 /// Set in a dump's messages when something changed while it ran (`include/uapi/linux/netlink.h`).
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -53,6 +54,18 @@ impl NetlinkError {
     pub fn is_permission(&self) -> bool {
         match self {
             Self::Refused { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Open(_) | Self::Exchange { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
+    /// Whether what was asked for does not exist: a namespace that never had a route has no table of them
+    /// (`ENOENT`), and a kernel without IPv6 has none at all.
+    pub fn is_absence(&self) -> bool {
+        let absent = [Errno::NOENT, Errno::AFNOSUPPORT, Errno::OPNOTSUPP];
+        match self {
+            Self::Refused { source, .. } => {
+                Errno::from_io_error(source).is_some_and(|errno| absent.contains(&errno))
+            }
             Self::Open(_) | Self::Exchange { .. } | Self::Malformed { .. } => false,
         }
     }

@@ -21,10 +21,11 @@ impl RouteSocket {
         let mut routes = Routes::default();
         for family in IpFamily::ALL {
             let request = request(family, RouteFlags::empty());
-            let mut found: Found = self.dump("dump the routes", request, |found: &mut Found, payload| {
+            let dumped = self.dump("dump the routes", request, |found: &mut Found, payload| {
                 found.add(family, &RouteMessage::parse(payload)?);
                 Ok(())
-            })?;
+            });
+            let mut found = or_none(dumped)?;
             found.defaults.sort_by_key(|(metric, _)| *metric);
             routes.defaults.extend(found.defaults.into_iter().map(|(_, route)| route));
             found.others.sort_unstable();
@@ -36,9 +37,17 @@ impl RouteSocket {
                 learned.extend(learned_path_mtu(&RouteMessage::parse(payload)?));
                 Ok(())
             };
-            routes.learned.extend(self.dump("dump the learned path MTUs", request, learned)?);
+            routes.learned.extend(or_none(self.dump("dump the learned path MTUs", request, learned))?);
         }
         Ok(routes)
+    }
+}
+
+/// No table of routes is no route.
+fn or_none<T: Default>(dumped: Result<T, NetlinkError>) -> Result<T, NetlinkError> {
+    match dumped {
+        Err(error) if error.is_absence() => Ok(T::default()),
+        other => other,
     }
 }
 
