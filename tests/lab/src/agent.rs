@@ -8,7 +8,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Stdio,
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -85,7 +88,7 @@ impl AgentSpec {
             process,
             address,
             directory: self.directory,
-            lines,
+            lines: Mutex::new(lines),
             log: Vec::new(),
         };
         let started = agent.told("agent started")?;
@@ -103,7 +106,7 @@ pub struct Agent<'a> {
     process: Process,
     address: SocketAddr,
     directory: String,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     log: Vec<Value>,
 }
 
@@ -121,7 +124,7 @@ impl Agent<'_> {
     /// Waits for a line of its log with this message, which no earlier call has returned or passed.
     pub fn told(&mut self, message: &str) -> Result<Value> {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE);
+            let line = self.lines().recv_timeout(PATIENCE);
             let line = line.with_context(|| format!("wait for {message:?} after\n{}", self.log_text()))?;
             let entry: Value =
                 serde_json::from_str(&line).with_context(|| format!("parse the agent's log: {line}"))?;
@@ -134,10 +137,14 @@ impl Agent<'_> {
 
     /// All that it has logged so far, or ever if it has ended.
     pub fn log(&mut self) -> Result<&[Value]> {
-        while let Ok(line) = self.lines.try_recv() {
+        while let Ok(line) = self.lines().try_recv() {
             self.log.push(serde_json::from_str(&line).with_context(|| format!("parse {line}"))?);
         }
         Ok(&self.log)
+    }
+
+    fn lines(&mut self) -> &mut Receiver<String> {
+        self.lines.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_text(&self) -> String {
@@ -308,7 +315,7 @@ fn difference(seen: &Value, fresh: &Value) -> String {
     let missing = |lines: &str, from: &str, mark: &str| {
         let from: Vec<_> = from.lines().collect();
         let missing = lines.lines().filter(|line| !from.contains(line));
-        missing.map(|line| format!("{mark}{line}\n")).collect::<String>()
+        missing.flat_map(|line| [mark, line, "\n"]).collect::<String>()
     };
     missing(&seen, &fresh, "-") + &missing(&fresh, &seen, "+")
 }
