@@ -38,7 +38,7 @@ struct Amounts {
 }
 
 const FULL: Amounts = Amounts { containers: 100, events: 100_000, storms: 10, idle: Duration::from_secs(20) };
-const QUICK: Amounts = Amounts { containers: 8, events: 10_000, storms: 2, idle: Duration::from_secs(10) };
+const QUICK: Amounts = Amounts { containers: 10, events: 10_000, storms: 2, idle: Duration::from_secs(10) };
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it measured")]
 fn main() -> ExitCode {
@@ -58,7 +58,8 @@ fn main() -> ExitCode {
 fn measure(amounts: Amounts) -> Result<Table> {
     let mut table = Table::default();
     binary::measure(&mut table)?;
-    latency::measure(amounts.containers, &mut table)?;
+    latency::measure(amounts.containers, 0, &mut table)?;
+    latency::measure(amounts.containers.div_ceil(10), idle::PODS, &mut table)?;
     storm::measure(amounts.storms, &mut table)?;
     events::measure(amounts.events, &mut table)?;
     idle::measure(amounts.idle, &mut table)?;

@@ -14,7 +14,7 @@ use mtu_lab::agent::{Agent, AgentSpec, PATIENCE};
 use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, Place, Process};
 
 use super::table::{Table, spread};
-use super::{MTU_AGENT, now};
+use super::{MTU_AGENT, idle, now};
 
 const MILLISECONDS: f64 = 200.0;
 /// A bridge, and both ends of a veth.
@@ -22,8 +22,10 @@ const OF_A_CONTAINER: usize = 3;
 /// The one that is in the container: before it goes there, both ends are in the pod.
 const INSIDE: &str = "mtu_agent_mismatched_links{kind=\"docker_veth\",level=\"2\"}";
 
-pub(super) fn measure(containers: usize, table: &mut Table) -> Result<()> {
+/// On a node with so many other pods.
+pub(super) fn measure(containers: usize, pods: usize, table: &mut Table) -> Result<()> {
     let lab = DockerLab::builder().level2(None).build()?;
+    idle::add_pods(&lab, pods)?;
     let agent = AgentSpec::new(MTU_AGENT).start(&lab)?;
     agent.until_mismatched(0)?;
     lab.start_dockerd(Level::Two, &Dockerd::new())?;
@@ -52,7 +54,7 @@ pub(super) fn measure(containers: usize, table: &mut Table) -> Result<()> {
     for (what, times) in [("start", starts), ("end", stops)] {
         let [median, p99, max] = spread(times);
         table.at_most(
-            format!("{containers} containers: {what} to /metrics and /v1/survey, p99"),
+            format!("{containers} containers beside {pods} pods: {what} to HTTP, p99"),
             p99,
             MILLISECONDS,
             "ms",
