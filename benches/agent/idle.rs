@@ -38,8 +38,9 @@ pub(super) fn measure(idle: Duration, table: &mut Table) -> Result<()> {
         scrape(&lab, &addresses)?;
     }
     let (took, after) = (began.elapsed(), usages(&addresses)?);
-    let percent =
-        |which: usize| (after[which].cpu - before[which].cpu).as_secs_f64() / took.as_secs_f64() * 100.0;
+    let percent = |which: usize| {
+        after[which].cpu.saturating_sub(before[which].cpu).as_secs_f64() / took.as_secs_f64() * 100.0
+    };
     let resync = of_a_look.as_secs_f64() / RESYNC_INTERVAL.as_secs_f64() * 100.0;
     let seconds = idle.as_secs();
     table.at_most(
@@ -106,7 +107,7 @@ fn cost_of_a_look(lab: &NetnsLab) -> Result<Duration> {
     let after = Usage::of(agent.process().pid())?;
     let looks = surveys()? - looks;
     ensure!(looks >= 1.0, "it does not look every second");
-    Ok((after.cpu - before.cpu).div_f64(looks))
+    Ok(after.cpu.saturating_sub(before.cpu).div_f64(looks))
 }
 
 fn start_exporter(lab: &NetnsLab) -> Result<Process> {
