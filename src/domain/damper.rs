@@ -6,7 +6,12 @@
 //! - in a storm, which lasts until [`STORM_QUIET`] after the last overrun: every [`STORM_INTERVAL`], and at its end;
 //! - some time after the last look, whatever happens;
 //!
-//! and never before looks are within their [`SHARE`] of the time again. A look that begins after an event has seen
+//! and while events come, never before looks are within their [`SHARE`] of the time again. That share is of the clock's
+//! time, since a look that waits for a lock of the kernel keeps others from it. So a storm of links, in which looks are
+//! slow, runs up a debt that would delay the look which is to see its end: when events have paused for
+//! [`STORM_QUIET`], whatever is owed is forgiven.
+//!
+//! A look that begins after an event has seen
 //! its change; events that arrive while it runs are for the next one.
 
 use std::time::{Duration, Instant};
@@ -15,11 +20,12 @@ use std::time::{Duration, Instant};
 pub const QUIET: Duration = Duration::from_millis(5);
 /// No burst delays a look by more.
 pub const PATIENCE: Duration = Duration::from_millis(40);
-/// A storm lasts until so long after its last overrun.
+/// A storm lasts until so long after its last overrun, and what its looks have cost counts until so long after its last
+/// event.
 pub const STORM_QUIET: Duration = Duration::from_millis(250);
 /// From the begin of one look to the begin of the next while a storm lasts.
 pub const STORM_INTERVAL: Duration = Duration::from_secs(2);
-/// Looks take at most one part in so many of one core's time.
+/// Looks take at most one part in so many of the time while events come.
 pub const SHARE: u32 = 5;
 /// Looks may take so much at once before they are held to [`SHARE`]: a few in a row are the usual case, when a
 /// container starts.
@@ -112,7 +118,9 @@ impl Damper {
         self.storm_until = self.storm_until.filter(|until| *until > started);
         self.looked_at = Some(started);
         let cost = ended.saturating_duration_since(started);
-        let from = self.paid_at.map_or(started, |paid| paid.max(started));
+        // One that began before it was affordable has been forgiven what was owed.
+        let owed = self.paid_at.filter(|_| self.affordable().is_none_or(|affordable| affordable <= started));
+        let from = owed.map_or(started, |paid| paid.max(started));
         self.paid_at = Some(from + cost * SHARE);
     }
 
@@ -124,11 +132,16 @@ impl Damper {
 
     fn due(&self) -> (Instant, Reason) {
         let timer = self.timer();
-        let (due, reason) = match self.pending.map(|pending| self.event(pending)) {
+        let affordable = |due: Instant| self.affordable().map_or(due, |affordable| due.max(affordable));
+        let timer = (affordable(timer.0), timer.1);
+        let event = self.pending.map(|pending| {
+            let (due, reason) = self.event(pending);
+            (affordable(due).min(due.max(pending.last + STORM_QUIET)), reason)
+        });
+        match event {
             Some(event) if event.0 <= timer.0 => event,
             Some(_) | None => timer,
-        };
-        (self.affordable().map_or(due, |affordable| due.max(affordable)), reason)
+        }
     }
 
     fn event(&self, pending: Pending) -> (Instant, Reason) {

@@ -110,6 +110,20 @@ fn a_few_looks_in_a_row_are_free_and_then_they_are_held_to_their_share() {
 }
 
 #[test]
+fn what_slow_looks_in_a_storm_have_cost_does_not_delay_the_one_after_its_end() {
+    let events: Vec<_> = (0..300).map(|step| (1000 + 10 * step, Heard::Event)).collect();
+    let seen = looks(&events, 600, 9990);
+    assert_eq!(
+        seen[..2],
+        [(0, Reason::Timer), (2500, Reason::Event)],
+        "600 ms of 3 s, but for the allowance"
+    );
+    assert_eq!(seen[2..], [(4240, Reason::Event)], "the last event was at 3990");
+    let later = [&events[..], &[(6000, Heard::Event)]].concat();
+    assert_eq!(looks(&later, 600, 9990)[3..], [(6250, Reason::Event)], "and the next pause is as good");
+}
+
+#[test]
 fn a_single_overrun_is_looked_at_as_soon_as_an_event_and_needs_no_second_look() {
     assert_eq!(looks(&[(3000, Heard::Overrun)], 20, 9000), [(0, Reason::Timer), (3005, Reason::Overrun)]);
 }
@@ -174,6 +188,19 @@ fn heard(overruns: bool) -> impl Strategy<Value = Vec<(Duration, Heard)>> {
     })
 }
 
+/// The same, but with pauses that end no storm.
+fn heard_without_a_pause() -> impl Strategy<Value = Vec<(Duration, Heard)>> {
+    heard(true).prop_map(|heard| {
+        let (mut at, mut before) = (Duration::ZERO, Duration::ZERO);
+        let step = |(then, heard): (Duration, Heard)| {
+            at += (then - before).min(STORM_QUIET - ms(1));
+            before = then;
+            (at, heard)
+        };
+        heard.into_iter().map(step).collect()
+    })
+}
+
 fn costs(most_us: u64) -> impl Strategy<Value = Vec<Duration>> {
     prop::collection::vec((100..most_us).prop_map(Duration::from_micros), 1..10)
 }
@@ -187,6 +214,19 @@ proptest! {
             let next = looks.iter().find(|look| look.started >= *at);
             prop_assert!(next.is_some_and(|look| look.started <= *at + ms(500)), "{at:?}: {next:?}");
         }
+    }
+
+    #[test]
+    fn however_slow_looks_are_the_next_begins_soon_after_the_last_event(
+        heard in heard(true),
+        costs in costs(2_000_000),
+    ) {
+        let last = heard.last().unwrap().0;
+        let looks = simulate(ALL_HEARD, &heard, &costs, last + ms(10_000));
+        let running = looks.iter().find(|look| look.started < last && look.ended > last);
+        let from = running.map_or(last, |look| look.ended).max(last + STORM_QUIET);
+        let seen = looks.iter().any(|look| look.started >= last && look.started <= from + QUIET);
+        prop_assert!(seen, "the last of all: {last:?}, {running:?}");
     }
 
     #[test]
@@ -228,8 +268,11 @@ proptest! {
     }
 
     #[test]
-    fn looks_take_a_fifth_of_one_core_beyond_their_allowance(heard in heard(true), costs in costs(300_000)) {
-        let looks = simulate(ALL_HEARD, &heard, &costs, heard.last().unwrap().0 + ms(20_000));
+    fn looks_take_a_fifth_of_the_time_while_events_come_beyond_their_allowance(
+        heard in heard_without_a_pause(),
+        costs in costs(300_000),
+    ) {
+        let looks = simulate(ALL_HEARD, &heard, &costs, heard.last().unwrap().0);
         let dearest = *costs.iter().max().unwrap();
         for (first, begin) in looks.iter().enumerate() {
             let mut taken = Duration::ZERO;
