@@ -193,7 +193,7 @@ fn heard_without_a_pause() -> impl Strategy<Value = Vec<(Duration, Heard)>> {
     heard(true).prop_map(|heard| {
         let (mut at, mut before) = (Duration::ZERO, Duration::ZERO);
         let step = |(then, heard): (Duration, Heard)| {
-            at += (then - before).min(STORM_QUIET - ms(1));
+            at += then.saturating_sub(before).min(STORM_QUIET.saturating_sub(ms(1)));
             before = then;
             (at, heard)
         };
