@@ -4,6 +4,7 @@ pub mod damper;
 pub mod encap;
 pub mod error;
 pub mod evidence;
+pub mod fleet;
 pub mod link;
 pub mod mismatch;
 pub mod mtu;

@@ -7,11 +7,14 @@
 //! 3. [`probes`]: the driver that turns a search's wishes into packets, and packets into its events.
 //! 4. [`discovery`]: kernel facts become a named topology with levels.
 //! 5. [`publish`]: everything that leaves the process.
-//! 6. [`agent`]: the survey kept true, for months.
+//! 6. [`agent`]: the survey kept true, for months; [`controller`]: the values of pools, made of those of nodes;
+//!    [`webhook`]: pods told their MTU. None of these three names another.
 
 pub mod agent;
+pub mod controller;
 pub mod discovery;
 pub mod domain;
 pub mod kernel;
 pub mod probes;
 pub mod publish;
+pub mod webhook;

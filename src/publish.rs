@@ -2,6 +2,7 @@
 
 pub mod host_file;
 pub mod http;
+pub mod kubernetes;
 pub mod metrics;
 pub mod paint;
 pub mod probe_json;

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they may name each other.
-const LAYERS: [&str; 6] = ["domain", "kernel", "probes", "discovery", "publish", "agent"];
+const LAYERS: [&str; 8] =
+    ["domain", "kernel", "probes", "discovery", "publish", "agent", "controller", "webhook"];
+/// Those from here on are side by side: none names another.
+const FIRST_ROLE: usize = 5;
 /// What `domain` must do without, whichever way it is named.
 const IMPURE: [&str; 12] = [
     "std::fs",
@@ -62,11 +65,16 @@ fn named(text: &str) -> Vec<String> {
     named
 }
 
-/// A line for each time that a file of a layer names a layer after it.
+/// A line for each time that a file of a layer names a layer after it, or that of a role another role.
 fn offences(position: usize, file: &Path, text: &str) -> Vec<String> {
-    let later = &LAYERS[position + 1..];
-    let named = named(text).into_iter().filter(|name| later.contains(&name.as_str()));
-    named.map(|name| format!("{} names `{name}`, a later layer", file.display())).collect()
+    let barred = |name: &String| {
+        let named = LAYERS.iter().position(|layer| layer == name);
+        named.is_some_and(|named| named > position || (named != position && named >= FIRST_ROLE))
+    };
+    let named = named(text).into_iter().filter(barred);
+    named
+        .map(|name| format!("{} names `{name}`, which is not before its own layer", file.display()))
+        .collect()
 }
 
 #[test]

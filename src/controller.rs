@@ -1,0 +1,1 @@
+//! The controller: what the nodes tell becomes the values of pools, and those become ConfigMaps.

@@ -1,0 +1,5 @@
+//! What Kubernetes is told, and by which names.
+
+pub mod names;
+pub mod node_mtu;
+pub mod serving_key;

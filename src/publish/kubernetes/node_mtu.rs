@@ -1,0 +1,144 @@
+//! `NodeMtu`: what the agent of one node tells the cluster. The only object that agents write.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The MTU that a nested dockerd may use on one node, and how that is known. Named as its node, which owns it.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mtu-agent.dev",
+    version = "v1alpha1",
+    kind = "NodeMtu",
+    plural = "nodemtus",
+    shortname = "nmtu",
+    status = "NodeMtuStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    printcolumn(name = "Dind-MTU", type_ = "integer", json_path = ".status.dindMtu"),
+    printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
+    printcolumn(name = "Mismatches", type_ = "integer", json_path = ".status.mismatches"),
+    printcolumn(name = "Changed", type_ = "date", json_path = ".status.observedChangeTime"),
+    printcolumn(name = "Reported", type_ = "date", json_path = ".status.reportTime", priority = 1)
+)]
+pub struct NodeMtuSpec {}
+
+/// What the node's agent found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeMtuStatus {
+    /// Safe dind MTU, in bytes; absent if none could ever be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 576, max = 65_535))]
+    pub dind_mtu: Option<u32>,
+    /// How it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<ReportedEvidence>,
+    /// Each way in which an MTU no larger than `dindMtu` was found.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Paths that were searched in full and carry no more than `dindMtu`.
+    #[serde(default)]
+    pub searches: u32,
+    /// Since when nothing tells the value any more, which is the last good one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<Time>,
+    /// Links with a wrong MTU.
+    #[serde(default)]
+    pub mismatches: u32,
+    /// Path MTU to each target and family.
+    #[serde(default)]
+    pub paths: Vec<ReportedPath>,
+    /// Links of pods and of the networks nested in them, by level and kind.
+    #[serde(default)]
+    pub links: Vec<ReportedLinks>,
+    /// Pods of this node in which something disagrees with `dindMtu`; the first ones.
+    #[serde(default)]
+    pub pods: Vec<ReportedPod>,
+    /// How many there are of them.
+    #[serde(default)]
+    pub pods_total: u32,
+    /// When anything in here changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_change_time: Option<Time>,
+    /// When this was told last; repeated about hourly although nothing changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_time: Option<Time>,
+    /// Version of the agent.
+    #[serde(default)]
+    pub agent_version: String,
+}
+
+/// How a value is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ReportedEvidence {
+    /// From the configuration of links, routes, or the CNI.
+    Configured,
+    /// From the kernel's route cache.
+    Learned,
+    /// By probes.
+    Measured,
+}
+
+/// A way to find an MTU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The MTU of a link, a route or the CNI's configuration.
+    Link,
+    /// Probes by ICMP echo.
+    IcmpEcho,
+}
+
+/// Path MTU to one address of one target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedPath {
+    /// As it was configured.
+    pub target: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// `both`: a reply of the same size came back.
+    pub direction: String,
+    /// `exact`, `black_hole`, …: as in the survey.
+    pub verdict: String,
+    /// In bytes; absent where none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u32>,
+}
+
+/// Links of one level and kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedLinks {
+    /// 0 the host, 1 pods, 2 and 3 what is nested in them.
+    pub level: u8,
+    /// `veth`, `bridge`, …
+    pub kind: String,
+    /// Smallest MTU, in bytes.
+    pub min_mtu: u32,
+    /// Largest MTU, in bytes.
+    pub max_mtu: u32,
+    /// Links whose MTU is wrong.
+    pub mismatched: u32,
+}
+
+/// A pod in which something disagrees with the node's dind MTU.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// What its annotation says, if that differs from the node's dind MTU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+    /// Links in it, at any depth, whose MTU is wrong.
+    #[serde(default)]
+    pub mismatched_links: u32,
+}

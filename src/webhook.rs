@@ -1,0 +1,1 @@
+//! The admission webhook: a pod that will run a dockerd is told its MTU before it starts.
