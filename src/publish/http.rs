@@ -1,4 +1,4 @@
-//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`.
+//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`; the controller tells the first three.
 //!
 //! One request for each connection, and every connection ends in bounded time: clients come every few seconds at
 //! most, and one that is slow, or wants to harm, must not keep the others out for long.
@@ -20,9 +20,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+pub mod controller;
+mod pulse;
 mod routes;
 mod status;
 
+pub use pulse::Pulse;
 pub use routes::Pages;
 pub use status::Status;
 
@@ -112,8 +115,11 @@ impl Server {
 
     /// Serves until `shutdown`; then no longer than a second, for the answers that are under way.
     pub async fn run(self, status: Arc<Status>, pages: Pages, shutdown: impl Future<Output = ()>) {
+        self.serve(routes::router(status, pages), shutdown).await;
+    }
+
+    async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { listener, limits, .. } = self;
-        let router = routes::router(status, pages);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -122,7 +128,7 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 (slot, stream) = accept(&listener, &slots) => {
-                    connections.spawn(serve(stream, router.clone(), graceful.watcher(), limits, slot));
+                    connections.spawn(answer(stream, router.clone(), graceful.watcher(), limits, slot));
                 }
                 // Whatever ended is let go of: a set keeps it otherwise.
                 Some(_ended) = connections.join_next() => {}
@@ -155,7 +161,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
-async fn serve(
+async fn answer(
     stream: TcpStream,
     router: Router,
     watcher: Watcher,

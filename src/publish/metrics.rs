@@ -21,6 +21,7 @@ use crate::probes::ledger::IgnoredCounts;
 use crate::publish::host_file::{HostFileError, Written};
 
 mod catalog;
+pub mod controller;
 mod links;
 mod names;
 mod process;
