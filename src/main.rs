@@ -2,6 +2,7 @@
 
 mod agent_command;
 mod cli;
+mod controller_command;
 mod probe;
 mod survey;
 mod terminal;
@@ -33,17 +34,18 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked_for { FINE } else { USAGE });
         }
     };
-    let is_agent = matches!(cli.command, Command::Agent(_));
-    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let lasts = matches!(cli.command, Command::Agent(_) | Command::Controller(_));
+    let log = cli.log.as_deref().unwrap_or(if lasts { "info" } else { "warn" });
     let Ok(filter) = EnvFilter::try_new(log) else {
         terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
         return ExitCode::from(USAGE);
     };
-    terminal::log(filter, is_agent);
+    terminal::log(filter, lasts);
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),
         Command::Agent(args) => agent_command::run(args),
+        Command::Controller(args) => controller_command::run(args),
         Command::Probe(args) => probe::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
