@@ -7,7 +7,6 @@
 //! The crate also lets go of a lease that has ended without looking whose it is at that moment, and a process may
 //! stand still between any two instructions: [`Leadership::confirm`] asks before each write.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,8 +24,6 @@ use crate::publish::kubernetes::names::LEASE;
 
 /// Until a request for the Lease is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// What was confirmed counts for so long.
-const CONFIRMED: Duration = Duration::from_secs(1);
 /// At the end, for the Lease to be let go of.
 const RELEASE: Duration = Duration::from_secs(1);
 
@@ -101,7 +98,7 @@ impl Election {
     /// Asks whether this replica leads.
     pub fn leadership(&self) -> Leadership {
         let leases = Api::namespaced(self.client.clone(), &self.namespace);
-        Leadership { leases, identity: self.identity.clone(), timing: self.timing, confirmed: Arc::default() }
+        Leadership { leases, identity: self.identity.clone(), timing: self.timing }
     }
 
     /// Takes part until `stop`, and lets go of the Lease then. Tells in `leads` whether this replica leads.
@@ -165,28 +162,19 @@ pub struct Leadership {
     leases: Api<Lease>,
     identity: String,
     timing: Timing,
-    /// When it was asked last, and until when the answer lets it write.
-    confirmed: Arc<Mutex<Option<(Instant, Instant)>>>,
 }
 
 impl Leadership {
-    /// Asks the Lease, unless it was asked a moment ago. Tells until when a write may last.
+    /// Asks the Lease. Tells until when a write may last.
     pub async fn confirm(&self) -> Result<Instant, Unconfirmed> {
         let asked = clock();
-        let is_new = |(at, until): &(Instant, Instant)| asked < (*at + CONFIRMED).min(*until);
-        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, until)) = confirmed.filter(is_new) {
-            return Ok(until);
-        }
         let answer = timeout(self.timing.patience(), self.leases.get(LEASE)).await;
         let lease = answer.map_err(|_elapsed| Unconfirmed::Late)?.map_err(Unconfirmed::Unread)?;
         let spec = lease.spec.unwrap_or_default();
-        let Some(left) = self.timing.left(&spec, &self.identity, wall()) else {
-            return Err(Unconfirmed::NotHeld { holder: spec.holder_identity });
-        };
-        let until = asked + left;
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, until));
-        Ok(until)
+        match self.timing.left(&spec, &self.identity, wall()) {
+            Some(left) => Ok(asked + left),
+            None => Err(Unconfirmed::NotHeld { holder: spec.holder_identity }),
+        }
     }
 }
 
