@@ -14,6 +14,8 @@ mod paths;
 mod stops;
 #[path = "netns_agent/storms.rs"]
 mod storms;
+#[path = "netns_agent/wall_clock.rs"]
+mod wall_clock;
 
 const MTU_AGENT: &str = env!("CARGO_BIN_EXE_mtu-agent");
 /// The value that is told to dockerds.

@@ -1,5 +1,4 @@
-//! The agent while everything around it goes wrong. The wall clock that steps is in `architecture.rs`: nothing
-//! waits on it, and it is the machine's own, which a test must not step.
+//! The agent while everything around it goes wrong. The wall clock that steps is in `netns_agent/wall_clock.rs`.
 
 use std::fs;
 use std::net::TcpListener;

@@ -22,6 +22,9 @@ pub(crate) const DOCKER: &[(&str, &str)] = &[
 /// To check metrics.
 pub(crate) const METRICS: &[(&str, &str)] = &[("promtool", "prometheus")];
 
+/// For a wall clock of its own.
+pub(crate) const CLOCK: &[(&str, &str)] = &[("faketime", "faketime")];
+
 /// Fails with the name of the first program, and its package, that is not installed.
 pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabError> {
     let installed = |program| PATH.split(':').any(|directory| Path::new(directory).join(program).exists());
@@ -35,13 +38,13 @@ pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabErr
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{DOCKER, LabError, METRICS, NETNS, check};
+    use super::{CLOCK, DOCKER, LabError, METRICS, NETNS, check};
 
     #[test]
     fn the_list_of_packages_is_what_the_lab_needs() {
         let listed: BTreeSet<_> = include_str!("../../packages").lines().collect();
         let needed: BTreeSet<_> =
-            [NETNS, DOCKER, METRICS].into_iter().flatten().map(|(_, package)| *package).collect();
+            [NETNS, DOCKER, METRICS, CLOCK].into_iter().flatten().map(|(_, package)| *package).collect();
         assert_eq!(listed, needed);
     }
 
