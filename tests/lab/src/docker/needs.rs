@@ -7,7 +7,7 @@ use super::LabError;
 /// Where programs are looked for, distribution first: another docker client may be in `/usr/local/bin`.
 pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
-/// For a lab without docker. `unshare`, `mount`, `find` and `sh` are in every Debian.
+/// For a lab without docker. `unshare`, `mount`, `find`, `perl` and `sh` are in every Debian.
 pub(crate) const NETNS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables")];
 
 /// For a lab with docker, beside [`NETNS`].
