@@ -9,6 +9,7 @@
 //! ```
 
 pub mod config;
+mod files;
 mod news;
 mod paths;
 mod reload;
@@ -25,6 +26,7 @@ use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
 use self::config::{Config, ConfigError, Knobs};
+use self::files::{Files, Wanted};
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
@@ -100,15 +102,15 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
         let _closed_is_stopped_too = until.wait_for(|stopped| *stopped).await;
     }));
     let mut agent = Agent::new(told, config, unheard, files, metrics, status);
-    tokio::select! {
-        result = agent.turn(watch, reload) => result?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let ended = tokio::select! {
+        result = agent.turn(watch, reload) => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
     info!("agent stops");
     stopped.send_replace(true);
-    let _it_gives_up_after_a_second = serving.await;
-    Ok(())
+    let (_both_give_up_after_a_second, ()) = tokio::join!(serving, agent.files.finish());
+    Ok(ended?)
 }
 
 fn read(told: &Told) -> Result<Config, ConfigError> {
@@ -122,7 +124,7 @@ struct Agent {
     told: Told,
     config: Config,
     unheard: Vec<Unheard>,
-    files: HostFiles,
+    files: Files,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     damper: Damper,
@@ -151,6 +153,7 @@ impl Agent {
             }
         };
         metrics.config_taken(wall());
+        let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let (paths, news) = (Paths::new(host::host_name()), News::default());
         Self { told, config, unheard, files, metrics, status, damper, steady, paths, look: None, news }
@@ -255,28 +258,14 @@ impl Agent {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
-        if self.news.is_news(&survey, &self.steady, &document) {
-            self.write(&document);
-        }
+        self.news.tell(&survey, &self.steady);
+        self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
         self.status.surveyed(document);
     }
 
     fn conclude_if_raised(&mut self) {
         if self.steady.poll_timeout().is_some_and(|due| due <= clock()) {
             self.conclude(SurveyReason::Timer, Duration::ZERO);
-        }
-    }
-
-    fn write(&mut self, document: &str) {
-        let written = self.files.write_survey(document.as_bytes());
-        self.metrics.observe_host_file(&written);
-        let mtu = self.steady.value().map(|mtu| self.files.write_mtu(mtu));
-        if let Some(written) = &mtu {
-            self.metrics.observe_host_file(written);
-        }
-        for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
-            self.news.forget();
-            warn!(error = %with_sources(&error), "a host file is not up to date; the old one stays");
         }
     }
 
