@@ -1,7 +1,8 @@
 //! An API server that knows what a real one knows of the objects of `mtu-agent`, and refuses what a real one refuses.
 //!
 //! It keeps objects, versions, owners and the ownership of fields; it serves lists in pages and watches; it checks
-//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook.
+//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook. A custom kind
+//! is there once its `CustomResourceDefinition` is stored, and is checked by the schema in it.
 //!
 //! Two ways lead to it: [`ApiServer::client`] and [`ApiServer::kubeconfig`] over real sockets, and
 //! [`ApiServer::client_in_process`] without any, for tests in tokio's paused time, where a socket that is waited for
@@ -172,7 +173,7 @@ impl ApiServer {
                 kind.is_namespaced,
                 !namespace.is_empty(),
                 "whether {} {name} has a namespace",
-                kind.kind
+                kind.name
             );
             decode(&kind, &mut object, Unknown::Refused).expect("a test stores what is of its kind");
             write::default(&kind, &mut object);
@@ -224,11 +225,6 @@ impl ApiServer {
     /// All requests so far that are no reads, in order.
     pub fn writes(&self) -> Vec<Recorded> {
         self.shared.look().requests.iter().filter(|request| request.is_write()).cloned().collect()
-    }
-
-    /// Forgets the requests so far, so that what follows is counted from 0. What hangs or watches keeps its number.
-    pub fn answered(&self) -> usize {
-        self.shared.look().requests.iter().filter(|request| request.status.is_some()).count()
     }
 
     /// What requests of a token have needed to be allowed; of all requests, if none is given.

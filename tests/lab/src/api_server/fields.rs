@@ -45,11 +45,11 @@ impl Ownership {
         &mut self,
         object: &mut Value,
         owner: Owner,
-        applied: &Value,
+        wanted: &Value,
         force: bool,
     ) -> Result<(), Vec<(String, String)>> {
-        let fields = leaves(applied);
-        let conflicts: Vec<_> = self.conflicts(object, &owner, applied, &fields);
+        let fields = leaves(wanted);
+        let conflicts: Vec<_> = self.conflicts(object, &owner, wanted, &fields);
         if !conflicts.is_empty() && !force {
             return Err(conflicts.into_iter().map(|(path, manager)| (shown(&path), manager)).collect());
         }
@@ -67,7 +67,7 @@ impl Ownership {
             }
         }
         for path in &fields {
-            let new = get(applied, path).expect("a leaf is there");
+            let new = get(wanted, path).expect("a leaf is there");
             if !is_same(get(object, path), Some(new)) {
                 set(object, path, new);
             }
@@ -81,14 +81,14 @@ impl Ownership {
         &self,
         object: &Value,
         owner: &Owner,
-        applied: &Value,
+        wanted: &Value,
         fields: &BTreeSet<Path>,
     ) -> Vec<(Path, String)> {
         let others = self.0.iter().filter(|entry| entry.owner != *owner);
-        let owned = others.flat_map(|entry| {
+        let shared = others.flat_map(|entry| {
             entry.fields.intersection(fields).map(|path| (path.clone(), entry.owner.manager.clone()))
         });
-        owned.filter(|(path, _)| !is_same(get(object, path), get(applied, path))).collect()
+        shared.filter(|(path, _)| !is_same(get(object, path), get(wanted, path))).collect()
     }
 
     /// Whoever changes a field otherwise owns it from then on, and nobody else does.
@@ -114,10 +114,10 @@ impl Ownership {
 }
 
 /// An empty map says that there is one, and not what is in it.
-fn is_same(live: Option<&Value>, applied: Option<&Value>) -> bool {
-    let is_any_map = live.is_some_and(Value::is_object)
-        && applied.is_some_and(|value| *value == Value::Object(Map::new()));
-    is_any_map || live == applied
+fn is_same(live: Option<&Value>, wanted: Option<&Value>) -> bool {
+    let is_any_map =
+        live.is_some_and(Value::is_object) && wanted.is_some_and(|value| *value == Value::Object(Map::new()));
+    is_any_map || live == wanted
 }
 
 /// What nobody owns, because it names the object or is the server's.
