@@ -66,7 +66,8 @@ impl Ownership {
                 remove(object, left_out);
             }
         }
-        for path in &fields {
+        // In order, since that of new items is kept.
+        for path in &in_order(wanted) {
             let new = get(wanted, path).expect("a leaf is there");
             if !is_same(get(object, path), Some(new)) {
                 set(object, path, new);
@@ -133,7 +134,11 @@ const NOT_OWNED: [&str; 8] = [
 ];
 
 fn leaves(object: &Value) -> BTreeSet<Path> {
-    let mut found = BTreeSet::new();
+    in_order(object).into_iter().collect()
+}
+
+fn in_order(object: &Value) -> Vec<Path> {
+    let mut found = Vec::new();
     collect(object, &mut Vec::new(), &mut found);
     found.retain(|path| match path.as_slice() {
         [Step::Key(top)] => top != "apiVersion" && top != "kind",
@@ -143,7 +148,7 @@ fn leaves(object: &Value) -> BTreeSet<Path> {
     found
 }
 
-fn collect(value: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
+fn collect(value: &Value, path: &mut Path, found: &mut Vec<Path>) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
@@ -167,7 +172,7 @@ fn collect(value: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
         | Value::Number(_)
         | Value::String(_) => {
             if !path.is_empty() && !value.is_null() {
-                found.insert(path.clone());
+                found.push(path.clone());
             }
         }
     }
