@@ -60,10 +60,14 @@ impl Ownership {
         }
         let earlier = self.0.iter().find(|entry| entry.owner == owner).map(|entry| entry.fields.clone());
         self.0.retain(|entry| entry.owner != owner);
-        for left_out in earlier.unwrap_or_default().difference(&fields) {
-            let is_below = fields.iter().any(|field| field.starts_with(left_out));
-            if !is_below && !self.0.iter().any(|entry| entry.fields.contains(left_out)) {
-                remove(object, left_out);
+        let earlier = earlier.unwrap_or_default();
+        let mut left_out: Vec<_> = earlier.difference(&fields).collect();
+        // The key of an item last: by it the item is found.
+        left_out.sort_by_key(|path| is_merge_key(path));
+        for path in left_out {
+            let is_below = fields.iter().any(|field| field.starts_with(path));
+            if !is_below && !self.0.iter().any(|entry| entry.fields.contains(path)) {
+                remove(object, path);
             }
         }
         // In order, since that of new items is kept.
@@ -187,6 +191,13 @@ fn merge_key(path: &[Step]) -> Option<&'static str> {
         }
         [Step::Key(status), Step::Key(list)] if status == "status" && list == "conditions" => Some("type"),
         _ => None,
+    }
+}
+
+fn is_merge_key(path: &[Step]) -> bool {
+    match path {
+        [list @ .., Step::Item(_), Step::Key(key)] => merge_key(list) == Some(key),
+        _ => false,
     }
 }
 
