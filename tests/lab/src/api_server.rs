@@ -1,13 +1,16 @@
 //! An API server that knows what a real one knows of the objects of `mtu-agent`, and refuses what a real one refuses.
 //!
 //! It keeps objects, versions, owners and the ownership of fields; it serves lists in pages and watches; it checks
-//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook.
+//! permissions; it records each request, and fails on purpose. Mutating webhooks are called for pods and their bindings; a function stands
+//! for the policies. It schedules nothing. A custom kind
+//! is there once its `CustomResourceDefinition` is stored, and is checked by the schema in it.
 //!
 //! Two ways lead to it: [`ApiServer::client`] and [`ApiServer::kubeconfig`] over real sockets, and
 //! [`ApiServer::client_in_process`] without any, for tests in tokio's paused time, where a socket that is waited for
 //! counts as idle. It lives on a thread of its own, and ends when it is dropped.
 
 mod access;
+mod admission;
 mod check;
 mod failure;
 mod fault;
@@ -48,11 +51,11 @@ use self::{
     check::{Unknown, check, decode},
     kind::Kind,
     serve::{Sockets, answer},
-    state::{Shared, State},
+    state::{Policy, Shared, State},
     store::Key,
 };
 pub use self::{
-    access::Permission,
+    access::{Admission, Permission},
     fault::Fault,
     record::Recorded,
     state::{Cut, Watching},
@@ -156,6 +159,11 @@ impl ApiServer {
         Ok(())
     }
 
+    /// Has a function stand for the admission policies: it is asked before each write, and refuses with a message.
+    pub fn admit(&self, policy: impl Fn(&Admission) -> Result<(), String> + Send + 'static) {
+        self.shared.change(|state| state.policy = Policy(Some(Box::new(policy))));
+    }
+
     /// Stores an object as it is, the status too, as if somebody else had written it; returns what is stored.
     ///
     /// # Panics
@@ -172,7 +180,7 @@ impl ApiServer {
                 kind.is_namespaced,
                 !namespace.is_empty(),
                 "whether {} {name} has a namespace",
-                kind.kind
+                kind.name
             );
             decode(&kind, &mut object, Unknown::Refused).expect("a test stores what is of its kind");
             write::default(&kind, &mut object);
@@ -224,11 +232,6 @@ impl ApiServer {
     /// All requests so far that are no reads, in order.
     pub fn writes(&self) -> Vec<Recorded> {
         self.shared.look().requests.iter().filter(|request| request.is_write()).cloned().collect()
-    }
-
-    /// Forgets the requests so far, so that what follows is counted from 0. What hangs or watches keeps its number.
-    pub fn answered(&self) -> usize {
-        self.shared.look().requests.iter().filter(|request| request.status.is_some()).count()
     }
 
     /// What requests of a token have needed to be allowed; of all requests, if none is given.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    access::{Account, Permission},
+    access::{Account, Admission, Permission},
     failure::Failure,
     kind::{Form, Kind, Target, target},
     record::Recorded,
@@ -78,6 +79,9 @@ impl State {
         if account.as_ref().is_some_and(|account| !account.may(&permission)) {
             return Err(permission.refused(&account.unwrap_or_default().user));
         }
+        if request.is_write() {
+            self.admit(account.as_ref(), &permission)?;
+        }
         match verb {
             "get" => self.get(&target, request).map(Reply::ok),
             "list" => self.list(&target, &selector, request).map(Reply::ok),
@@ -91,6 +95,29 @@ impl State {
             "patch" => self.patch(&target, request, account.as_ref()),
             _ => self.delete(&target, request),
         }
+    }
+
+    fn admit(&self, account: Option<&Account>, permission: &Permission) -> Result<(), Failure> {
+        let Some(policy) = &self.policy.0 else { return Ok(()) };
+        let admission = Admission {
+            user: account.map(|account| account.user.clone()).unwrap_or_default(),
+            node: account.and_then(|account| account.node.clone()),
+            permission: permission.clone(),
+        };
+        let name = permission.name.as_deref().unwrap_or_default();
+        let what = if permission.group.is_empty() {
+            permission.resource.clone()
+        } else {
+            format!("{}.{}", permission.resource, permission.group)
+        };
+        policy(&admission).map_err(|refusal| {
+            Failure::new(
+                403,
+                format!(
+                    "{what} \"{name}\" is forbidden: a ValidatingAdmissionPolicy denied request: {refusal}"
+                ),
+            )
+        })
     }
 
     /// Who asks; `None` may do everything, which is whoever sends no token.
@@ -108,7 +135,7 @@ impl State {
 
     fn list(&self, target: &Target, selector: &Selector, request: &Recorded) -> Result<Value, Failure> {
         let kind = &target.kind;
-        let limit = number(request, "limit")?.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
+        let most = number(request, "limit")?.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
         let from = match request.parameter("continue") {
             "" => None,
             token => Some(self.continued(token)?),
@@ -122,28 +149,28 @@ impl State {
         let metadata = wants_metadata(request);
         let mut items = Vec::new();
         let mut last = None;
-        for (key, object) in rest.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-            let mut item = if metadata { metadata_of(object) } else { object.clone() };
-            if let Some(item) = item.as_object_mut().filter(|_| !kind.is_custom() && !metadata) {
-                item.retain(|field, _| field != "apiVersion" && field != "kind");
+        for (key, object) in rest.by_ref().take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            let mut one = if metadata { metadata_of(object) } else { object.clone() };
+            if let Some(fields) = one.as_object_mut().filter(|_| !kind.is_custom() && !metadata) {
+                fields.retain(|field, _| field != "apiVersion" && field != "kind");
             }
-            items.push(item);
+            items.push(one);
             last = Some(key.clone());
         }
         let remaining = rest.count();
-        let mut list = json!({ "resourceVersion": version.to_string() });
+        let mut page = json!({ "resourceVersion": version.to_string() });
         if let Some(last) = last.filter(|_| remaining > 0) {
-            list["continue"] = format!("{version}:{}/{}", last.namespace, last.name).into();
+            page["continue"] = format!("{version}:{}/{}", last.namespace, last.name).into();
             if selector.is_all() {
-                list["remainingItemCount"] = remaining.into();
+                page["remainingItemCount"] = remaining.into();
             }
         }
         let (api_version, name) = if metadata {
             ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned())
         } else {
-            (kind.api_version(), format!("{}List", kind.kind))
+            (kind.api_version(), format!("{}List", kind.name))
         };
-        Ok(json!({ "kind": name, "apiVersion": api_version, "metadata": list, "items": items }))
+        Ok(json!({ "kind": name, "apiVersion": api_version, "metadata": page, "items": items }))
     }
 
     /// Where a list goes on: its version, and the namespace and name of the last object that was told.
@@ -320,9 +347,13 @@ impl State {
             return Err(Failure::not_found(&target.kind, &target.name));
         }
         let roles: Vec<_> = self.store.all().map(|(_, stored)| stored.object.clone()).collect();
-        let account = Account::bound(&target.namespace, &target.name, &roles)
+        let mut account = Account::bound(&target.namespace, &target.name, &roles)
             .map_err(|error| Failure::new(500, format!("{error:#}")))?;
-        let token = format!("token-{}-of-{}", self.accounts.len(), target.name);
+        let claims = self.claims(target, &request.body["spec"]["boundObjectRef"])?;
+        account.node = claims["node"]["name"].as_str().map(str::to_owned);
+        let payload =
+            json!({ "sub": account.user, "jti": self.accounts.len(), "kubernetes.io": claims }).to_string();
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
         self.accounts.insert(token.clone(), account);
         let object = json!({
             "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
@@ -330,6 +361,32 @@ impl State {
             "status": { "token": token, "expirationTimestamp": "2100-01-01T00:00:00Z" },
         });
         Ok(Reply::Object { code: 201, object, warnings: Vec::new() })
+    }
+}
+
+impl State {
+    /// What a token says of whom it is for, and of the pod that it is bound to.
+    fn claims(&self, target: &Target, bound: &Value) -> Result<Value, Failure> {
+        let mut claims = json!({ "namespace": target.namespace, "serviceaccount": { "name": target.name } });
+        let Some(pod) = bound["name"].as_str().filter(|_| bound["kind"] == "Pod") else { return Ok(claims) };
+        let kind = |name: &str| self.kinds.iter().find(|kind| kind.is(name)).expect("it is built in");
+        let of = |kind_name: &str, namespace: &str, name: &str| {
+            let stored = self.store.get(&Key::new(kind(kind_name), namespace, name));
+            stored.map(|stored| stored.object.clone())
+        };
+        let pod = of("Pod", &target.namespace, pod).ok_or_else(|| Failure::not_found(kind("Pod"), pod))?;
+        if pod["spec"]["serviceAccountName"] != target.name.as_str() {
+            return Err(Failure::new(
+                400,
+                "cannot bind token for serviceaccount to pod running with different one",
+            ));
+        }
+        claims["pod"] = json!({ "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"] });
+        if let Some(name) = pod["spec"]["nodeName"].as_str() {
+            let uid = of("Node", "", name).map(|node| node["metadata"]["uid"].clone());
+            claims["node"] = json!({ "name": name, "uid": uid });
+        }
+        Ok(claims)
     }
 }
 

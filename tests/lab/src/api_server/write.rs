@@ -199,7 +199,7 @@ impl State {
             return Err(Failure::precondition(kind, name, &what));
         }
         let empty =
-            json!({ "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": { "name": name } });
+            json!({ "apiVersion": kind.api_version(), "kind": kind.name, "metadata": { "name": name } });
         let (live, owned) = stored.unwrap_or_else(|| (empty, Ownership::default()));
         let (mut merged, mut ownership) = (live.clone(), owned.clone());
         ownership
@@ -243,7 +243,22 @@ impl State {
                 self.kinds.push(Arc::new(defined));
             }
         }
+        if kind.is("Namespace") {
+            self.put_account(&key.name);
+        }
         self.store.put(kind, key, object, ownership)
+    }
+
+    /// As the controller manager does: no pod is admitted to a namespace without it.
+    fn put_account(&mut self, namespace: &str) {
+        let kind = self.kinds.iter().find(|kind| kind.is("ServiceAccount")).map(Arc::clone);
+        let kind = kind.expect("it is built in");
+        let key = Key::new(&kind, namespace, "default");
+        if self.store.get(&key).is_none() {
+            let metadata = json!({ "name": "default", "namespace": namespace, "uid": self.store.uid() });
+            let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata });
+            self.store.put(&kind, key, account, Ownership::default());
+        }
     }
 }
 
@@ -259,7 +274,7 @@ impl Write {
             object["metadata"] = json!({});
         }
         let api_version = kind.api_version();
-        for (field, wanted) in [("apiVersion", api_version.as_str()), ("kind", kind.kind.as_str())] {
+        for (field, wanted) in [("apiVersion", api_version.as_str()), ("kind", kind.name.as_str())] {
             match object[field].as_str().unwrap_or_default() {
                 "" if !kind.is_custom() => object[field] = wanted.into(),
                 given if given == wanted => {}
