@@ -34,7 +34,7 @@ use crate::publish::kubernetes::names::{WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
 use crate::publish::kubernetes::serving_key::{CERTIFICATE, KEY};
 
 /// Waits are by the monotonic clock; this often they are measured anew by the wall clock, which may have been set.
-const RECKON_INTERVAL: Duration = Duration::from_secs(3600);
+const RECKON_INTERVAL: Duration = Duration::from_hours(1);
 /// A step that takes longer hangs.
 const STEP_PATIENCE: Duration = Duration::from_secs(30);
 /// Nobody needs more steps in a row; whoever takes them is being undone, and rests.
@@ -43,7 +43,7 @@ const STEPS: u32 = 8;
 const REST: Duration = Duration::from_secs(5);
 /// After a step that failed; doubled with each that fails again.
 const BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
 /// DNS names and addresses by which the API server calls the webhook. At least one.
 #[derive(Clone, Debug)]
@@ -199,9 +199,9 @@ impl Leader<'_> {
                 info!(name = WEBHOOK_CONFIGURATION, "every webhook of the configuration gets the caBundle");
                 self.cluster.announce(&configuration, bundle).await.map_err(KeepError::Announce)?;
             }
-            Step::Issue { authority, key, why } => {
+            Step::Issue { signer, why } => {
                 say(why, "serving certificate");
-                let made = issue::serving(&authority, &key, self.rotation.hosts(), now)?;
+                let made = issue::serving(&signer, self.rotation.hosts(), now)?;
                 let entries = [(CERTIFICATE, made.certificate), (KEY, made.key)];
                 self.cluster.put(&secret, entries).await.map_err(KeepError::PutServing)?;
             }

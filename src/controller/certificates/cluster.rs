@@ -1,8 +1,11 @@
 //! The Secret and the webhook configuration in the API server: read, and changed one precondition at a time.
 //!
 //! A write names the resource version that it was decided on, so of two leaders one is refused and looks again. Nothing
-//! but the Secret's own entries and each `caBundle` is written: a merge patch leaves everything else, and its owners,
-//! as they are, and never makes an object that is not there.
+//! but the Secret's own entries and each `caBundle` is written. The patches leave everything else, and its owners, as
+//! they are, and never make an object that is not there, as server-side apply would: a webhook configuration of bundles
+//! alone is none, and a Secret that is made anew would lose its certificate to a leader that thinks itself the first.
+
+use std::iter;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -65,15 +68,17 @@ impl Cluster {
         read: &MutatingWebhookConfiguration,
         bundle: String,
     ) -> kube::Result<MutatingWebhookConfiguration> {
-        let bundle = json!(ByteString(bundle.into_bytes()));
-        let webhook = |name: &String| json!({ "name": name, "clientConfig": { "caBundle": bundle } });
-        let webhooks = read.webhooks.iter().flatten().map(|read| webhook(&read.name));
-        let patch = json!({
-            "metadata": { "resourceVersion": read.resource_version() },
-            "webhooks": webhooks.collect::<Vec<_>>(),
-        });
-        // A list merged by its key, `name`.
-        self.configurations.patch(WEBHOOK_CONFIGURATION, &params(), &Patch::Strategic(patch)).await
+        let bundle = ByteString(bundle.into_bytes());
+        let test =
+            json!({ "op": "test", "path": "/metadata/resourceVersion", "value": read.resource_version() });
+        let add = |webhook| {
+            let path = format!("/webhooks/{webhook}/clientConfig/caBundle");
+            json!({ "op": "add", "path": path, "value": bundle }) // replaces what is there
+        };
+        let webhooks = read.webhooks.as_ref().map_or(0, Vec::len);
+        let patch = iter::once(test).chain((0..webhooks).map(add)).collect();
+        let patch = serde_json::from_value(patch).expect("these are operations of RFC 6902");
+        self.configurations.patch(WEBHOOK_CONFIGURATION, &params(), &Patch::Json::<()>(patch)).await
     }
 }
 

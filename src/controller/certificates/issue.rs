@@ -22,6 +22,13 @@ pub(super) const SERVING_LIFE: SignedDuration = SignedDuration::from_hours(90 * 
 /// Certificates are valid from this long before they are made, since clocks differ.
 pub(super) const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 
+/// An authority that can issue.
+#[derive(Debug)]
+pub(super) struct Signer {
+    pub(super) authority: Authority,
+    pub(super) key: KeyPair,
+}
+
 /// A certificate and its key, as PEM.
 pub(super) struct Made {
     pub(super) certificate: String,
@@ -40,19 +47,14 @@ pub(super) fn authority(now: Timestamp) -> Result<Made, rcgen::Error> {
 }
 
 /// Issues a serving certificate for these names.
-pub(super) fn serving(
-    authority: &Authority,
-    authority_key: &KeyPair,
-    hosts: &Hosts,
-    now: Timestamp,
-) -> Result<Made, rcgen::Error> {
-    let mut params = params(now, later(now, SERVING_LIFE).min(authority.validity.until));
+pub(super) fn serving(signer: &Signer, hosts: &Hosts, now: Timestamp) -> Result<Made, rcgen::Error> {
+    let mut params = params(now, later(now, SERVING_LIFE).min(signer.authority.validity.until));
     params.distinguished_name.push(DnType::CommonName, "mtu-agent webhook");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = hosts.names().map(alternative_name).collect::<Result<_, _>>()?;
-    let issuer = Issuer::from_ca_cert_der(&authority.der, authority_key)?;
+    let issuer = Issuer::from_ca_cert_der(&signer.authority.der, &signer.key)?;
     let key = KeyPair::generate()?;
     Ok(Made { certificate: params.signed_by(&key, &issuer)?.pem(), key: key.serialize_pem() })
 }

@@ -24,7 +24,7 @@ use rcgen::KeyPair;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::Hosts;
-use super::issue::{self, later};
+use super::issue::{self, Signer, later};
 use super::x509::{Authority, Validity};
 use crate::publish::kubernetes::serving_key::serving_key;
 
@@ -74,7 +74,7 @@ pub(super) enum Step {
     /// Put this bundle into every webhook of the configuration.
     Announce { bundle: String },
     /// Issue a serving certificate.
-    Issue { authority: Authority, key: KeyPair, why: Why },
+    Issue { signer: Box<Signer>, why: Why },
     /// Put this bundle, without what is over, into the Secret.
     Forget { bundle: String },
     /// Nothing, until then.
@@ -142,7 +142,10 @@ impl Rotation {
         let settled = settled.map_or(now, |(_, since)| later(*since, SETTLED));
         match (why, validity) {
             (Some(_), _) if now < settled => Step::Wait { until: settled },
-            (Some(why), _) => Step::Issue { authority: newest.clone(), key, why },
+            (Some(why), _) => {
+                let authority = newest.clone();
+                Step::Issue { signer: Box::new(Signer { authority, key }), why }
+            }
             (None, validity) => {
                 let due = validity.map(|validity| validity.due());
                 let over = lasting.iter().skip(1).map(|old| old.validity.until);

@@ -55,7 +55,7 @@ impl Authority {
         let validity = Validity::of(&der)?;
         let (_, parsed) = X509Certificate::from_der(&der).ok()?;
         let public_key = parsed.is_ca().then(|| parsed.public_key().raw.to_vec())?;
-        Some(Self { validity, public_key, der })
+        Some(Self { der, validity, public_key })
     }
 
     /// Those of a PEM bundle, in its order, up to the first that is none.

@@ -48,8 +48,8 @@ fn carry_out(
         Step::Announce { bundle } => {
             webhooks.expect("there is a configuration").fill(bundle.into_bytes());
         }
-        Step::Issue { authority, key, .. } => {
-            let made = issue::serving(&authority, &key, hosts, now).expect("a certificate can be issued");
+        Step::Issue { signer, .. } => {
+            let made = issue::serving(&signer, hosts, now).expect("a certificate can be issued");
             secret.certificate = made.certificate.into_bytes();
             secret.key = made.key.into_bytes();
         }
