@@ -11,6 +11,7 @@
 //!                 the start
 //! ```
 
+pub mod certificates;
 pub mod config;
 pub mod config_maps;
 mod events;
