@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_no_mtu_leaves_the_binding_alone() {
-        for target in [json!({"name": "n2"}), json!({"name": "odd"}), json!({"kind": "Service", "name": "n1"})] {
+        for target in
+            [json!({"name": "n2"}), json!({"name": "odd"}), json!({"kind": "Service", "name": "n1"})]
+        {
             assert_eq!(bound(json!({"metadata": {}, "target": target})), None, "{target}");
         }
         assert_eq!(bound(json!({"metadata": {}, "target": {}})), None);

@@ -60,7 +60,8 @@ mod tests {
     fn the_variable_is_ours_the_users_or_unclear() {
         let ours = serde_json::to_value(our_entry()).expect("it is JSON");
         let of_user = |value: &str| json!({"name": DIND_MTU_ENV, "value": value});
-        let from_map = json!({"name": DIND_MTU_ENV, "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}});
+        let from_map =
+            json!({"name": DIND_MTU_ENV, "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}});
         assert_eq!(variable(json!([{"name": "OTHER", "value": "1"}])), Variable::Absent);
         assert_eq!(variable(json!([ours])), Variable::Ours);
         assert_eq!(

@@ -135,7 +135,12 @@ fn concluded(additions: Additions, warnings: Vec<String>, effect: Effect, dinds:
     let patch = additions.into_patch();
     let effect = if patch.is_empty() { Effect::Unchanged } else { effect };
     let warnings = warnings.iter().take(WARNINGS).map(|warning| text::warning(warning)).collect();
-    Mutation { patch, warnings, effect, containers: dinds.iter().map(|dind| (dind.shape, dind.outcome)).collect() }
+    Mutation {
+        patch,
+        warnings,
+        effect,
+        containers: dinds.iter().map(|dind| (dind.shape, dind.outcome)).collect(),
+    }
 }
 
 fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
@@ -185,9 +190,8 @@ fn recognised<'a>(
     pod: &'a Pod,
     named: &Named<'_>,
 ) -> impl Iterator<Item = ((List, usize), &'a Container, Shape)> {
-    containers(pod).filter_map(|(at, container)| {
-        Some((at, container, Shape::of(container, named.has(container))?))
-    })
+    containers(pod)
+        .filter_map(|(at, container)| Some((at, container, Shape::of(container, named.has(container))?)))
 }
 
 fn reads_the_annotation(pod: &Pod) -> bool {

@@ -77,9 +77,7 @@ pub struct Policy {
 impl Policy {
     /// For a pod of `namespace`, which may name its node already. A value that no dockerd may be told is none.
     pub fn new(values: &Values, namespace: &str, node: Option<&str>) -> Self {
-        let of = |mtu: Option<LinkMtu>, source| {
-            mtu.and_then(DindMtu::new).map(|mtu| Self { mtu, source })
-        };
+        let of = |mtu: Option<LinkMtu>, source| mtu.and_then(DindMtu::new).map(|mtu| Self { mtu, source });
         of(node.and_then(|node| values.of_node(node)), Source::Node)
             .or_else(|| of(values.of_namespace(namespace), Source::Pools))
             .unwrap_or(Self { mtu: DindMtu::FALLBACK, source: Source::Fallback })
@@ -140,7 +138,8 @@ mod tests {
     #[test]
     fn only_plain_decimals_are_read() {
         assert_eq!(DindMtu::parse("1450").map(DindMtu::get), Some(1450));
-        for odd in ["", " 1450", "1450\n", "+1450", "01450", "0x5aa", "1_450", "1450.0", "575", "65536", "-1"] {
+        for odd in ["", " 1450", "1450\n", "+1450", "01450", "0x5aa", "1_450", "1450.0", "575", "65536", "-1"]
+        {
             assert_eq!(DindMtu::parse(odd), None, "{odd:?}");
         }
     }

@@ -12,8 +12,8 @@ use tracing::{debug, error, warn};
 use super::binding::bind;
 use super::metrics::{Answer, Resource};
 use super::mutate::{Effect, Mutation, mutate};
-use super::policy::Policy;
 use super::outcome::Outcome;
+use super::policy::Policy;
 use super::shape::Shape;
 use super::text;
 use crate::domain::fleet::Values;
@@ -82,7 +82,7 @@ pub fn answer(body: &[u8], values: &Values) -> Result<Answered, ReviewError> {
     debug!(uid = request.uid, namespace = request.namespace, ?resource, ?answer, "answered a review");
     let mut response = AdmissionResponse::from(&request);
     if !reply.patch.is_empty() {
-        response = response.with_patch(reply.patch)?;
+        response = response.with_patch(reply.patch).expect("pointers and JSON values are JSON");
     }
     response.warnings = (!reply.warnings.is_empty()).then_some(reply.warnings);
     let containers = if request.dry_run { Vec::new() } else { reply.containers };

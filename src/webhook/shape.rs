@@ -89,7 +89,9 @@ fn by_entrypoint(container: &Container, image: Image<'_>, args: &[&str], is_name
     let is_daemon = match image.docker() {
         Docker::Daemon => true,
         Docker::Rootless => return Some(Shape::Rootless),
-        Docker::Either => is_named || is_privileged(container) || arguments::are_of_a_daemon(args.iter().copied()),
+        Docker::Either => {
+            is_named || is_privileged(container) || arguments::are_of_a_daemon(args.iter().copied())
+        }
         Docker::No => is_named,
     };
     is_daemon.then_some(Shape::Plain)
