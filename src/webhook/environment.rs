@@ -20,8 +20,8 @@ pub(super) enum Variable {
 
 impl Variable {
     pub(super) fn of(container: &Container) -> Self {
-        let named = container.env.iter().flatten().filter(|entry| entry.name == DIND_MTU_ENV);
-        let Some(entry) = named.last() else { return Self::Absent };
+        let mut entries = container.env.iter().flatten();
+        let Some(entry) = entries.rfind(|entry| entry.name == DIND_MTU_ENV) else { return Self::Absent };
         if reads_the_annotation(entry) {
             return Self::Ours;
         }

@@ -89,10 +89,10 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
         warnings.push(format!("nothing is done: {what}"));
         let mut additions = Additions::default();
         additions.annotations(&pod.metadata, &[(STATUS, format!("not-told ({what})"))]);
-        return concluded(additions, warnings, Effect::Annotated, &[]);
+        return concluded(additions, &warnings, Effect::Annotated, &[]);
     }
 
-    let policy = told(pod, policy, &mut warnings);
+    let policy = told(pod, *policy, &mut warnings);
     let named = Named::of(pod);
     let dinds: Vec<_> = recognised(pod, &named)
         .map(|(at, container, shape)| {
@@ -115,7 +115,7 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
 
     let mut additions = Additions::default();
     let containers = dinds.iter().map(|dind| (dind.container.name.as_str(), dind.outcome.status()));
-    let status = text::status(&policy, containers, &says);
+    let status = text::status(policy, containers, &says);
     additions.annotations(&pod.metadata, &[(DIND_MTU, policy.mtu.to_string()), (STATUS, status)]);
     let is_injected = dinds.iter().map(|dind| inject(dind, &mut additions)).fold(false, |any, one| any | one);
     let is_refused = |dind: &Dind<'_>| matches!(dind.outcome, Outcome::Refused(_) | Outcome::NotYet);
@@ -128,10 +128,10 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
     } else {
         Effect::Annotated
     };
-    concluded(additions, warnings, effect, &dinds)
+    concluded(additions, &warnings, effect, &dinds)
 }
 
-fn concluded(additions: Additions, warnings: Vec<String>, effect: Effect, dinds: &[Dind<'_>]) -> Mutation {
+fn concluded(additions: Additions, warnings: &[String], effect: Effect, dinds: &[Dind<'_>]) -> Mutation {
     let patch = additions.into_patch();
     let effect = if patch.is_empty() { Effect::Unchanged } else { effect };
     let warnings = warnings.iter().take(WARNINGS).map(|warning| text::warning(warning)).collect();
@@ -153,7 +153,7 @@ fn is_windows(pod: &Pod) -> bool {
 }
 
 /// The value of the annotation, and a warning if the user's own is not it.
-fn told(pod: &Pod, policy: &Policy, warnings: &mut Vec<String>) -> Policy {
+fn told(pod: &Pod, policy: Policy, warnings: &mut Vec<String>) -> Policy {
     let own = annotation(pod, DIND_MTU);
     let told = policy.with_annotation(own);
     if own.is_some_and(|own| DindMtu::parse(own).is_none()) {
@@ -201,9 +201,9 @@ fn reads_the_annotation(pod: &Pod) -> bool {
 
 /// What the user asked for and does not get, whatever the containers are.
 fn complaints(pod: &Pod, named: &Named<'_>, is_none_recognised: bool) -> Vec<String> {
-    let is_there = |name: &&str| containers(pod).any(|(_, container)| container.name == **name);
+    let is_there = |name: &str| containers(pod).any(|(_, container)| container.name == name);
     let mut says = Vec::new();
-    if !named.0.iter().all(|name| is_there(&name)) {
+    if !named.0.iter().all(|name| is_there(name)) {
         says.push(format!("{CONTAINERS} names a container that is not there"));
     } else if is_none_recognised && annotation(pod, INJECT).is_some() {
         says.push(format!("no dockerd was recognised: {CONTAINERS} can name its container"));

@@ -1,4 +1,4 @@
-//! An AdmissionReview becomes its answer. Whatever goes wrong, the answer is yes.
+//! An `AdmissionReview` becomes its answer. Whatever goes wrong, the answer is yes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,7 +18,7 @@ use super::shape::Shape;
 use super::text;
 use crate::domain::fleet::Values;
 
-/// The request is no AdmissionReview v1, so that it cannot be answered by one.
+/// The request is no `AdmissionReview` v1, so that it cannot be answered by one.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     /// It is no JSON, or lacks a field.
@@ -50,7 +50,7 @@ pub struct Answered {
     pub containers: Vec<(Shape, Outcome)>,
 }
 
-/// What is to be answered, before it is an AdmissionResponse.
+/// What is to be answered, before it is an `AdmissionResponse`.
 #[derive(Debug, Default)]
 struct Reply {
     patch: json_patch::Patch,
@@ -74,11 +74,7 @@ pub fn answer(body: &[u8], values: &Values) -> Result<Answered, ReviewError> {
     let request: AdmissionRequest<DynamicObject> = review.try_into().map_err(|_| ReviewError::NoRequest)?;
 
     let resource = resource(&request);
-    let (answer, reply) = catch_unwind(AssertUnwindSafe(|| reply(&request, resource, object, values)))
-        .unwrap_or_else(|_panic| {
-            error!(uid = request.uid, "answering a review failed; the object passes unchanged");
-            (Answer::Error, Reply::warning("a fault of its own kept it from looking: nothing is changed"))
-        });
+    let (answer, reply) = guarded(&request.uid, || reply(&request, resource, object, values));
     debug!(uid = request.uid, namespace = request.namespace, ?resource, ?answer, "answered a review");
     let mut response = AdmissionResponse::from(&request);
     if !reply.patch.is_empty() {
@@ -93,6 +89,14 @@ impl Reply {
     fn warning(warning: &str) -> Self {
         Self { warnings: vec![text::warning(warning)], ..Self::default() }
     }
+}
+
+/// A fault of ours must not stop a pod, nor the other requests.
+fn guarded(uid: &str, reply: impl FnOnce() -> (Answer, Reply)) -> (Answer, Reply) {
+    catch_unwind(AssertUnwindSafe(reply)).unwrap_or_else(|_panic| {
+        error!(uid, "answering a review failed; the object passes unchanged");
+        (Answer::Error, Reply::warning("a fault of its own kept it from looking: nothing is changed"))
+    })
 }
 
 fn resource(request: &AdmissionRequest<DynamicObject>) -> Resource {

@@ -62,7 +62,7 @@ impl Default for Limits {
             connections: 256,
             large_bodies: 4,
             handshake: Duration::from_secs(5),
-            patience: Patience { request: Duration::from_secs(5), idle: Duration::from_secs(120) },
+            patience: Patience { request: Duration::from_secs(5), idle: Duration::from_mins(2) },
             shutdown: Duration::from_secs(5),
         }
     }
@@ -199,10 +199,8 @@ async fn body(shared: &Shared, request: Request) -> Result<Bytes, Response> {
     if length.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    let _turn = match is_large {
-        true => Some(shared.large_bodies.acquire().await.expect("nobody closes it")),
-        false => None,
-    };
+    let turns = u32::from(is_large);
+    let _turn = shared.large_bodies.acquire_many(turns).await.expect("nobody closes it");
     to_bytes(request.into_body(), most).await.map_err(|_| too_large())
 }
 

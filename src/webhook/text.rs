@@ -11,7 +11,7 @@ const STATUS_BYTES: usize = 1024;
 
 /// `mtu=1450 from=pools; dind: told; other: kept (its own --mtu=1300)`.
 pub(super) fn status<'a>(
-    policy: &Policy,
+    policy: Policy,
     containers: impl Iterator<Item = (&'a str, String)>,
     says: &[String],
 ) -> String {
@@ -52,7 +52,7 @@ mod tests {
     fn a_status_is_bounded_however_many_containers_there_are() {
         let policy = Policy { mtu: DindMtu::FALLBACK, source: Source::Fallback };
         let name = "n".repeat(63);
-        let status = status(&policy, (0..100).map(|_| (name.as_str(), "told".to_owned())), &[]);
+        let status = status(policy, (0..100).map(|_| (name.as_str(), "told".to_owned())), &[]);
         assert!(status.starts_with("mtu=1280 from=fallback; nnn"), "{status}");
         assert!(status.ends_with("..."), "{status}");
         assert_eq!(status.len(), STATUS_BYTES);

@@ -113,6 +113,13 @@ fn a_patch_that_would_not_apply_is_not_sent() {
 }
 
 #[test]
+fn a_panic_is_a_yes_with_a_warning() {
+    let (answer, reply) = guarded("u", || panic!("on purpose"));
+    assert_eq!(answer, Answer::Error);
+    assert!(reply.patch.is_empty() && reply.warnings.len() == 1, "{reply:?}");
+}
+
+#[test]
 fn what_is_no_review_is_refused() {
     let refused = |review: Value| {
         let body = serde_json::to_vec(&review).expect("it is JSON");
