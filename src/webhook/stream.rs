@@ -152,7 +152,7 @@ mod tests {
         server.read_u8().await.expect("a request came");
         server.write_u8(b'a').await.expect("it is taken");
         server.flush().await.expect("it is taken");
-        assert!(timeout(IDLE - MOMENT, server.read_u8()).await.is_err(), "it still waits");
+        assert!(timeout(IDLE / 2, server.read_u8()).await.is_err(), "it still waits");
         client.write_u8(b'q').await.expect("it is open");
         server.read_u8().await.expect("another request came");
         let rest = timeout(REQUEST + MOMENT, server.read_u8()).await.expect("it does not wait as long again");
