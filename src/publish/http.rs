@@ -94,17 +94,7 @@ pub struct Server {
 impl Server {
     /// Listens at `address`; port 0 is any that is free.
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let refused = |source: io::Error| {
-            if source.kind() == io::ErrorKind::AddrInUse {
-                BindError::InUse { address }
-            } else if source.kind() == io::ErrorKind::AddrNotAvailable {
-                BindError::NotHere { address }
-            } else {
-                BindError::Refused { address, source }
-            }
-        };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let (listener, address) = listen(address).await?;
         Ok(Self { listener, address, limits: Limits::default() })
     }
 
@@ -141,7 +131,27 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream) {
+/// Listens at `address`, and says where that is: port 0 is any that is free.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let refused = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            BindError::InUse { address }
+        } else if source.kind() == io::ErrorKind::AddrNotAvailable {
+            BindError::NotHere { address }
+        } else {
+            BindError::Refused { address, source }
+        }
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+/// Waits for one of the `slots`, and then for a client.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, TcpStream) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
     loop {
         match listener.accept().await {
