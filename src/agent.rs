@@ -9,6 +9,7 @@
 //! ```
 
 pub mod config;
+mod files;
 pub mod kubernetes;
 mod news;
 mod paths;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
@@ -27,6 +29,7 @@ use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
 use self::config::{Config, ConfigError, Knobs};
+use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
 use self::news::News;
 use self::paths::Paths;
@@ -120,23 +123,23 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     if let Some(server) = &for_others {
         info!(listen = %server.address(), "metrics are served to others");
     }
-    let serving = [Some(serve(server, Pages::All)), for_others.map(|server| serve(server, Pages::Metrics))];
+    let serving = serve(server, Pages::All);
+    let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
         Publishing::start(connection, &node_name, Arc::clone(&metrics), wall)
     });
     let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
-    tokio::select! {
-        result = agent.turn(watch, reload) => result?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let ended = tokio::select! {
+        result = agent.turn(watch, reload) => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
     info!("agent stops");
     stopped.send_replace(true);
-    for server in serving.into_iter().flatten() {
-        let _it_gives_up_after_a_second = server.await;
-    }
-    Ok(())
+    let serving = future::join_all(std::iter::once(serving).chain(serving_others));
+    let (_all_give_up_after_a_second, ()) = tokio::join!(serving, agent.files.finish());
+    Ok(ended?)
 }
 
 fn read(told: &Told) -> Result<Config, ConfigError> {
@@ -150,7 +153,7 @@ struct Agent {
     told: Told,
     config: Config,
     unheard: Vec<Unheard>,
-    files: HostFiles,
+    files: Files,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     damper: Damper,
@@ -181,6 +184,7 @@ impl Agent {
             }
         };
         metrics.config_taken(wall());
+        let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
@@ -290,28 +294,14 @@ impl Agent {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
-        if self.news.is_news(&survey, &self.steady, &document) {
-            self.write(&document);
-        }
+        self.news.tell(&survey, &self.steady);
+        self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
         self.status.surveyed(document);
     }
 
     fn conclude_if_raised(&mut self) {
         if self.steady.poll_timeout().is_some_and(|due| due <= clock()) {
             self.conclude(SurveyReason::Timer, Duration::ZERO);
-        }
-    }
-
-    fn write(&mut self, document: &str) {
-        let written = self.files.write_survey(document.as_bytes());
-        self.metrics.observe_host_file(&written);
-        let mtu = self.steady.value().map(|mtu| self.files.write_mtu(mtu));
-        if let Some(written) = &mtu {
-            self.metrics.observe_host_file(written);
-        }
-        for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
-            self.news.forget();
-            warn!(error = %with_sources(&error), "a host file is not up to date; the old one stays");
         }
     }
 
