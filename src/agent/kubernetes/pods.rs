@@ -100,7 +100,7 @@ fn handle(event: Event<Told>, listed: &mut Pods, pods: &watch::Sender<Pods>) {
             let Some((uid, pod)) = pod(told) else { return };
             pods.send_if_modified(|pods| match pods.entry(uid) {
                 Entry::Occupied(known) if *known.get() == pod => false,
-                known => {
+                known @ (Entry::Occupied(_) | Entry::Vacant(_)) => {
                     known.insert_entry(pod);
                     true
                 }
