@@ -32,9 +32,10 @@ use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tracing::{info, warn};
 
-use self::config::Config;
+use self::config::{Certificates, Config};
 use self::config_maps::{Debounce, State};
 use self::events::Findings;
 use self::lease::{Election, Leadership, Timing};
@@ -95,6 +96,42 @@ impl Controller {
     /// Whether this replica leads.
     pub fn leads(&self) -> tokio::sync::watch::Receiver<bool> {
         self.leads.subscribe()
+    }
+
+    /// What is counted, for others in the same process to add to.
+    pub fn metrics(&self) -> &ControllerMetrics {
+        &self.metrics
+    }
+
+    /// Has `keys` be what the webhook is served with, and has the leader make that unless cert-manager does. Goes on
+    /// until it is dropped.
+    pub fn certify(
+        &self,
+        keys: tokio::sync::watch::Sender<Option<Arc<CertifiedKey>>>,
+    ) -> impl Future<Output = ()> + use<> {
+        let Config { namespace, webhook_hosts, certificates: maker, .. } = self.config.clone();
+        let client = prompt(&self.client, ANSWER_PATIENCE, &namespace);
+        let (leads, metrics) = (self.leads(), Arc::clone(&self.metrics));
+        async move {
+            let expiry = tokio::sync::watch::Sender::default();
+            let mut ends: tokio::sync::watch::Receiver<certificates::Expiry> = expiry.subscribe();
+            let shown = async {
+                while ends.changed().await.is_ok() {
+                    let certificates::Expiry { serving, authority } = *ends.borrow_and_update();
+                    metrics.observe_expiry(serving, authority);
+                }
+            };
+            let followed = certificates::follow(client.clone(), &namespace, &keys, &expiry);
+            let kept = async {
+                match maker {
+                    Certificates::SelfSigned => {
+                        certificates::keep(client, &namespace, &webhook_hosts, leads, wall).await;
+                    }
+                    Certificates::CertManager => {}
+                }
+            };
+            tokio::join!(shown, followed, kept);
+        }
     }
 
     /// Runs until `stop`, then lets go of the Lease; that takes a second at most.

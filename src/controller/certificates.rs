@@ -75,7 +75,7 @@ impl Hosts {
         if names.is_empty() { Err(HostsError::None) } else { Ok(Self(names)) }
     }
 
-    fn names(&self) -> impl Iterator<Item = &ServerName<'static>> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &ServerName<'static>> {
         self.0.iter()
     }
 }

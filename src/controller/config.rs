@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::certificates::{Hosts, HostsError};
 use crate::kernel::host;
 use crate::publish::kubernetes::names::{CONTROLLER_NAMESPACE, POOL_LABEL, WEBHOOK_SERVICE};
 
@@ -47,14 +48,14 @@ pub enum Certificates {
 }
 
 /// What the controller does. Whatever is in here is possible.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub listen: SocketAddr,
     /// Where the webhook is served.
     pub webhook_listen: SocketAddr,
     /// Names and addresses in the serving certificate.
-    pub webhook_hosts: Vec<String>,
+    pub webhook_hosts: Hosts,
     /// Namespace of the Lease and the Secret.
     pub namespace: String,
     /// What the Lease calls this replica.
@@ -93,11 +94,8 @@ pub enum ConfigError {
         value: String,
     },
     /// A name that cannot be in a certificate.
-    #[error("webhook_host is {value:?}: give a DNS name or an IP address by which the API server connects")]
-    WebhookHost {
-        /// What was given.
-        value: String,
-    },
+    #[error(transparent)]
+    WebhookHosts(#[from] HostsError),
     /// A duration that is none, or is out of range.
     #[error("{knob} is {value:?}: give a duration from {least:?} to {most:?}, such as 10s, 10m or 1h 30m")]
     Duration {
@@ -130,11 +128,9 @@ impl TryFrom<Knobs> for Config {
         if !is_label_name(&pool_label) {
             return Err(ConfigError::PoolLabel { value: pool_label });
         }
-        let hosts = webhook_hosts.filter(|hosts| !hosts.is_empty());
-        let webhook_hosts = hosts.unwrap_or_else(|| vec![format!("{WEBHOOK_SERVICE}.{namespace}.svc")]);
-        if let Some(value) = webhook_hosts.iter().find(|host| !is_host(host)) {
-            return Err(ConfigError::WebhookHost { value: value.clone() });
-        }
+        let webhook_hosts =
+            webhook_hosts.unwrap_or_else(|| vec![format!("{WEBHOOK_SERVICE}.{namespace}.svc")]);
+        let webhook_hosts = Hosts::new(webhook_hosts)?;
         let (second, hour, day) = (Duration::from_secs(1), Duration::from_hours(1), Duration::from_hours(24));
         let everywhere = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         Ok(Self {
@@ -159,10 +155,6 @@ fn is_dns_label(text: &str) -> bool {
 
 fn is_dns_name(text: &str) -> bool {
     text.len() <= DNS_NAME && text.split('.').all(is_dns_label)
-}
-
-fn is_host(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok() || is_dns_name(text)
 }
 
 /// As Kubernetes has it: `name` or `dns.prefix/name`.

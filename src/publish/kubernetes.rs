@@ -3,4 +3,5 @@
 pub mod client;
 pub mod names;
 pub mod node_mtu;
+pub mod outcome;
 pub mod serving_key;

@@ -6,6 +6,10 @@ fn config(change: impl FnOnce(&mut Knobs)) -> Result<Config, String> {
     Config::try_from(knobs).map_err(|error| error.to_string())
 }
 
+fn hosts(config: &Config) -> Vec<String> {
+    config.webhook_hosts.names().map(|name| name.to_str().into_owned()).collect()
+}
+
 #[test]
 fn without_options_the_defaults_count() {
     let config = config(|_| {}).unwrap();
@@ -17,7 +21,7 @@ fn without_options_the_defaults_count() {
         (config.namespace.as_str(), config.pool_label.as_str()),
         ("mtu-agent-controller", "mtu-agent.dev/pool")
     );
-    assert_eq!(config.webhook_hosts, ["mtu-agent-webhook.mtu-agent-controller.svc"]);
+    assert_eq!(hosts(&config), ["mtu-agent-webhook.mtu-agent-controller.svc"]);
     assert_eq!((config.raise_after, config.debounce), (Duration::from_mins(10), Duration::from_secs(10)));
     assert_eq!(config.certificates, Certificates::SelfSigned);
 }
@@ -31,7 +35,7 @@ fn the_host_name_is_the_identity_unless_one_is_given() {
 #[test]
 fn the_webhook_is_called_by_the_service_of_its_namespace() {
     let config = config(|knobs| knobs.namespace = Some("ci".into())).unwrap();
-    assert_eq!(config.webhook_hosts, ["mtu-agent-webhook.ci.svc"]);
+    assert_eq!(hosts(&config), ["mtu-agent-webhook.ci.svc"]);
 }
 
 #[test]
@@ -47,7 +51,10 @@ fn what_cannot_be_is_refused_with_what_to_give() {
         (|knobs| knobs.pool_label = Some("/pool".into()), "pool_label is \"/pool\""),
         (|knobs| knobs.pool_label = Some("pool/".into()), "pool_label is \"pool/\""),
         (|knobs| knobs.pool_label = Some("a/b/c".into()), "such as mtu-agent.dev/pool"),
-        (|knobs| knobs.webhook_hosts = Some(vec!["a_b".into()]), "webhook_host is \"a_b\""),
+        (
+            |knobs| knobs.webhook_hosts = Some(vec!["a b".into()]),
+            "--webhook-host takes a DNS name or an IP address",
+        ),
         (
             |knobs| knobs.raise_after = Some("soon".into()),
             "raise_after is \"soon\": give a duration from 0ns to",
@@ -71,6 +78,6 @@ fn what_can_be_is_taken() {
         knobs.debounce = Some("1m 30s".into());
     })
     .unwrap();
-    assert_eq!((config.pool_label.as_str(), config.webhook_hosts.len()), ("pool", 3));
+    assert_eq!((config.pool_label.as_str(), hosts(&config).len()), ("pool", 3));
     assert_eq!((config.raise_after, config.debounce), (Duration::ZERO, Duration::from_secs(90)));
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use prometheus::{IntCounterVec, Registry, TextEncoder};
 
-use super::bytes;
 use super::catalog::{CONTROLLER, Catalog, Described, Label};
 use super::process::OwnProcess;
 use super::shown::Shown;
+use super::{bytes, seconds};
 use crate::domain::fleet::{Age, Pool};
 
 /// What is followed.
@@ -111,6 +112,8 @@ pub struct ControllerMetrics {
     config_map_writes: IntCounterVec,
     events: IntCounterVec,
     watch_errors: IntCounterVec,
+    serving_certificate_expiry: Shown<0>,
+    ca_certificate_expiry: Shown<0>,
 }
 
 impl Default for ControllerMetrics {
@@ -176,6 +179,17 @@ impl ControllerMetrics {
         self.watch_errors.with_label_values(&[kind.name()]).inc();
     }
 
+    /// When the webhook's certificates end, as far as there are any.
+    pub fn observe_expiry(&self, serving: Option<Timestamp>, authority: Option<Timestamp>) {
+        self.serving_certificate_expiry.set(serving.map(seconds));
+        self.ca_certificate_expiry.set(authority.map(seconds));
+    }
+
+    /// For metrics of others in the same process.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     fn hold(&self) -> MutexGuard<'_, ()> {
         self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,18 +232,26 @@ pub(super) fn register() -> (ControllerMetrics, Vec<Described>) {
         ),
         config_map_writes: catalog.counters(
             "config_map_writes_total",
-            Label::closed("result", &ConfigMapWrite::NAMES),
+            [Label::closed("result", &ConfigMapWrite::NAMES)],
             "Writes of ConfigMaps. not_leader: none was sent, since another replica may hold the Lease.",
         ),
         events: catalog.counters(
             "events_total",
-            Label::closed("result", &EventTold::NAMES),
+            [Label::closed("result", &EventTold::NAMES)],
             "Events about pods. known: it was told before; refused: never to be told; failed: told later.",
         ),
         watch_errors: catalog.counters(
             "watch_errors_total",
-            Label::closed("kind", &WatchKind::NAMES),
+            [Label::closed("kind", &WatchKind::NAMES)],
             "Lists and watches that failed and were begun anew.",
+        ),
+        serving_certificate_expiry: catalog.gauge(
+            "serving_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that this replica serves the webhook with, since the epoch.",
+        ),
+        ca_certificate_expiry: catalog.gauge(
+            "ca_certificate_expiry_timestamp_seconds",
+            "When the newest CA of the webhook ends, since the epoch.",
         ),
         registry: catalog.registry.clone(),
     };
@@ -286,6 +308,9 @@ mod tests {
         assert!(told(&metrics, "events_total{").contains(&"result=\"known\"} 1".to_owned()));
         assert!(told(&metrics, "watch_errors_total{").contains(&"kind=\"nodes\"} 1".to_owned()));
         assert!(told(&metrics, "leader").is_empty(), "not known yet");
+        metrics.observe_expiry(Timestamp::from_second(1_700_000_000).ok(), None);
+        assert_eq!(told(&metrics, "serving_certificate_expiry_timestamp_seconds "), ["1700000000"]);
+        assert!(told(&metrics, "ca_certificate_expiry").is_empty());
         metrics.observe_leader(true);
         assert_eq!(told(&metrics, "leader "), ["1"]);
     }
