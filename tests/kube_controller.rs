@@ -326,7 +326,7 @@ async fn it_needs_these_permissions_and_no_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_metrics_are_to_prometheus_taste() -> Result<()> {
+async fn its_pages_are_metrics_health_and_readiness() -> Result<()> {
     let server = cluster().await?;
     labelled(&server, "ci", None);
     let replica = Replica::start(&server, "a").await?;
