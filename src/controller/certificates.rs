@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
+use kube::runtime::watcher::{self, watch_object};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{error::Elapsed, sleep, timeout};
@@ -125,9 +125,12 @@ pub async fn keep(
 /// Takes step after step. What the watches tell is no more than that it is time to look.
 async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -> Infallible {
     let watches = || {
-        let secret = watch_object(cluster.secrets.clone(), WEBHOOK_SECRET).default_backoff().map(drop);
+        let secret = watch_object(cluster.secrets.clone(), WEBHOOK_SECRET);
         let configuration = watch_object(cluster.configurations.clone(), WEBHOOK_CONFIGURATION);
-        stream::select(secret, configuration.default_backoff().map(drop))
+        stream::select(
+            secret.default_backoff().map(|seen| heard(WEBHOOK_SECRET, seen)),
+            configuration.default_backoff().map(|seen| heard(WEBHOOK_CONFIGURATION, seen)),
+        )
     };
     let mut changes = pin!(watches());
     let mut leader = Leader { cluster, rotation: Rotation::new(hosts.clone()), configuration_is_gone: false };
@@ -158,6 +161,13 @@ async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -
                 backoff = MAX_BACKOFF.min(backoff * 2);
             }
         }
+    }
+}
+
+fn heard<T>(name: &str, seen: Result<T, watcher::Error>) {
+    if let Err(error) = seen {
+        let error = with_sources(&error);
+        warn!(name, error, "cannot watch what the webhook's certificates need; trying again");
     }
 }
 

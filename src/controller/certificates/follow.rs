@@ -53,7 +53,7 @@ pub async fn follow(
                     );
                 }
                 Ok(None) => {
-                    info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet")
+                    info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet");
                 }
                 Err(error) => {
                     let error = with_sources(&error);
