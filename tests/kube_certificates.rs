@@ -426,6 +426,7 @@ async fn a_renewal_is_served_at_once_and_drops_no_connection() {
     let first = replica.key().await;
     let mut open = cluster.connect(&replica).await.expect("it is accepted");
     let bundle = cluster.bundle();
+    cluster.api.wait_for_watch(CONFIGURATIONS_PATH).await; // the leader waits for the day on which it is due
     cluster.wall.set_forward(61 * DAY);
     let second = replica.key_after(&first).await;
     let noticed = cluster.wall.now().duration_since(*START + 61 * DAY);
