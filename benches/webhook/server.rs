@@ -1,6 +1,5 @@
 //! The side that is measured: a process of its own, on one core.
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::publish::kubernetes::serving_key::{server_config, serving_key};
 use mtu_agent::webhook::{Webhook, WebhookMetrics};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::{Pid, setsid};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -128,12 +127,13 @@ fn have(core: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &cores).with_context(|| format!("stay on core {core}"))
 }
 
-/// Before what else the machine does, which is not what is measured. That goes by sessions (`sched(7)`, autogroup), so
-/// in one of its own. Without root it has to be borne.
+/// Before what else the machine does, which is not what is measured: without that, this bench tells how busy it is.
+/// Where there is no right to, it has to be borne.
 fn go_first() {
-    if setsid().is_ok() {
-        let _refused = fs::write("/proc/self/autogroup", "-20");
-    }
+    let pid = std::process::id().to_string();
+    let mut chrt = Command::new("chrt");
+    let _refused =
+        chrt.args(["--fifo", "--pid", "1", &pid]).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 /// On stdout, for the process that started this one.
