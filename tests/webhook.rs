@@ -45,8 +45,8 @@ impl Running {
         let metrics = WebhookMetrics::register(&registry)?;
         let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, latest, metrics).await?;
         let address = webhook.address();
-        let (shutdown, shut_down) = oneshot::channel();
-        let ended = tokio::spawn(webhook.run(async move { drop(shut_down.await) }));
+        let (shutdown, its_end) = oneshot::channel();
+        let ended = tokio::spawn(webhook.run(async move { drop(its_end.await) }));
         Ok(Self { address, values, keys, key, registry, shutdown, ended })
     }
 
