@@ -41,7 +41,7 @@ impl Rtt {
     /// packets do not overtake each other.
     pub(super) fn patience(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        let usual = LEAST_PATIENCE.max(min / 16);
+        let usual = LEAST_PATIENCE.max(min / 32);
         Some(usual.max(self.overtaken_by * 2).max(max.saturating_sub(min) / 2).min(max + usual))
     }
 }
