@@ -146,19 +146,17 @@ impl Belief {
         sizes
     }
 
-    /// Up to `count` sizes above what passed and below `end` that split the belief in them into equal parts;
-    /// ascending. After a size that takes several parts comes the next larger one, which tells whether it is the
-    /// answer.
-    pub(super) fn splits(&self, end: u16, count: u16) -> Vec<u16> {
+    /// Up to `count` sizes above what passed that split the belief in them into equal parts; ascending. After a
+    /// size that takes several parts comes the next larger one, which tells whether it is the answer.
+    pub(super) fn splits(&self, count: u16) -> Vec<u16> {
         let Some(&above) = self.at_least.get(1) else { return Vec::new() };
-        let beyond = self.at_least.get(usize::from(end - self.low)).copied().unwrap_or(0.0);
         let mut sizes: Vec<u16> = Vec::with_capacity(count.into());
         for part in (1..=count).rev() {
-            let share = beyond + (above - beyond) * f64::from(part) / f64::from(count + 1);
+            let share = above * f64::from(part) / f64::from(count + 1);
             let passing = self.at_least.partition_point(|&belief| belief >= share).max(2) - 1;
             let size = self.low + u16::try_from(passing).expect("as many beliefs as sizes");
             let next = if sizes.contains(&size) { size + 1 } else { size };
-            if next < end && !sizes.contains(&next) {
+            if !sizes.contains(&next) && self.at_least.len() > usize::from(next - self.low) {
                 sizes.push(next);
             }
         }

@@ -12,9 +12,14 @@ use super::belief::Loss;
 /// Packets for one router: Linux allows six time exceeded messages at once, and then one a second.
 const PER_ROUTER: usize = 6;
 
+/// Copies for one router at once: one that it answers makes the others useless.
+const AT_ONCE: usize = 2;
+
 /// Hops that one sweep looks at.
-const SWEEP: u8 = 5;
-const SWEEP_JUMBO: u8 = 3;
+const SWEEP: u8 = 3;
+
+/// Routers in a row that may be silent before it is given up.
+const SILENT_IN_A_ROW: u8 = 5;
 
 /// Sizes that differ by so few bytes vanish at the same link: no header is that small.
 const SAME_LINK: u16 = 2;
@@ -56,10 +61,9 @@ pub(super) enum Step {
     Done(Option<LimitedBy>),
 }
 
-/// The hops behind `after`. Fewer of them with jumbo packets.
+/// The hops behind `after`.
 fn sweep(size: u16, after: u8) -> impl Iterator<Item = (u16, u8)> {
-    let hops = if size > 4500 { SWEEP_JUMBO } else { SWEEP };
-    (after + 1..=after.saturating_add(hops)).map(move |hop| (size, hop))
+    (after + 1..=after.saturating_add(SWEEP)).map(move |hop| (size, hop))
 }
 
 /// Distance of the router at `address`, if one with that address answered.
@@ -87,7 +91,7 @@ pub(super) fn step(probes: &[Limited], size: u16, send: u16, control: u16, loss:
         return Step::Send(sweep);
     }
     let copies = loss.copies_needed(1.0, SIGNIFICANCE).min(PER_ROUTER - 1);
-    for hop in next..next.saturating_add(SWEEP) {
+    for hop in next..next.saturating_add(SILENT_IN_A_ROW) {
         let here = || probes.iter().filter(move |probe| probe.hop == hop);
         let small = || here().filter(|probe| probe.size < size);
         let big = || here().filter(|probe| (size..=size + SAME_LINK).contains(&probe.size));
@@ -105,7 +109,8 @@ pub(super) fn step(probes: &[Limited], size: u16, send: u16, control: u16, loss:
         }
         let room = PER_ROUTER.saturating_sub(here().count());
         let controls = if answers { 0 } else { 2_usize.saturating_sub(small().count()).min(1) };
-        let wanted = if answers || controls > 0 { copies.saturating_sub(big().count()) } else { 0 };
+        let wanted =
+            if answers || controls > 0 { copies.saturating_sub(big().count()).min(AT_ONCE) } else { 0 };
         let wishes: Vec<_> = std::iter::repeat_n((send, hop), wanted)
             .chain(std::iter::repeat_n((control, hop), controls))
             .take(room)

@@ -10,6 +10,9 @@ use super::narrow;
 /// Copies of one size in one flight: more of them together would share the fate of one burst of loss.
 const MAX_COPIES: usize = 6;
 
+/// Copies of one size that are few enough to send them of a size that may be the answer.
+const FEW_COPIES: usize = 6;
+
 /// Packets of a jumbo flight without loss, small controls to fill it up, until so many were answered: the more
 /// answers, the fewer large copies are a proof.
 const FULL: usize = 7;
@@ -138,7 +141,8 @@ pub(super) fn next(known: &Known<'_>, control: u16) -> Flight {
     let belief = Belief::new(known.low, known.top, known.silent, known.loss, known.named);
     let (sure, is_lossy) = (belief.in_low(), known.is_lossy());
     let end = known.silent.first().copied().unwrap_or(known.top + 1);
-    let is_last = !is_lossy && end - known.low - 1 <= narrow::LAST;
+    let untried = end - known.low - 1;
+    let is_last = !is_lossy && untried <= narrow::LAST && (untried == 0 || known.missing() <= FEW_COPIES);
     let repeats = is_last || sure > SURE;
     let sizes = match (is_lossy, repeats) {
         (true, true) => Vec::new(),
@@ -195,7 +199,7 @@ fn sizes(belief: &Belief, low: u16, end: u16, bytes_left: u32) -> Vec<u16> {
     } else if low >= narrow::ETHERNET {
         narrow::even(low, end, count)
     } else {
-        belief.splits(end, count)
+        belief.splits(count)
     }
 }
 

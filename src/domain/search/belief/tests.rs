@@ -40,21 +40,21 @@ fn silence_above_what_passed_raises_the_belief_in_what_passed() {
 #[test]
 fn splits_are_new_sizes_in_the_gap() {
     let belief = Belief::new(1280, 1500, &[1500], CLEAN, NOTHING);
-    let sizes = belief.splits(1500, 6);
+    let sizes = belief.splits(6);
     assert_eq!(sizes.len(), 6);
-    assert!(sizes.is_sorted() && sizes[0] > 1280 && sizes[5] < 1500, "{sizes:?}");
+    assert!(sizes.is_sorted() && sizes[0] > 1280 && sizes[5] <= 1500, "{sizes:?}");
 }
 
 #[test]
 fn a_hint_is_split_from_both_sides() {
     let named = Named { hint: Some(1433), ptb: None };
-    let sizes = Belief::new(1280, 1500, &[1500], CLEAN, named).splits(1500, 6);
+    let sizes = Belief::new(1280, 1500, &[1500], CLEAN, named).splits(6);
     assert!(sizes.contains(&1433) && sizes.contains(&1434), "{sizes:?}");
 }
 
 #[test]
 fn nothing_is_left_to_split_at_the_top() {
     let belief = Belief::new(1500, 1500, &[], CLEAN, NOTHING);
-    assert!(belief.splits(1500, 6).is_empty() && belief.at(&[0.4]).is_empty());
+    assert!(belief.splits(6).is_empty() && belief.at(&[0.4]).is_empty());
     assert!((belief.in_low() - 1.0).abs() < f64::EPSILON);
 }

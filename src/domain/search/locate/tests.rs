@@ -27,7 +27,7 @@ fn swept() -> Vec<Limited> {
 #[test]
 fn first_the_next_hops_are_swept() {
     let Step::Send(packets) = step(&[], 1451, 1451, 84, LOSS) else { panic!("nothing is known") };
-    assert_eq!(packets, (1..=5).map(|hop| (1451, hop)).collect::<Vec<_>>());
+    assert_eq!(packets, (1..=3).map(|hop| (1451, hop)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -117,4 +117,12 @@ fn scouts_go_as_far_as_none_went_and_no_further_while_one_may_tell() {
     assert!(scout(&probes, 8001, 8500).is_empty());
     probes[1].fate = Fate::Reached(at(2));
     assert_eq!(scout(&probes, 8001, 8500), [(8500, 3), (8500, 4), (8500, 5)]);
+}
+
+#[test]
+fn a_router_that_may_answer_the_first_copy_is_not_sent_all_of_them_at_once() {
+    let lossy = Loss { answered: 20, lost: 12 };
+    let mut probes = swept();
+    probes.push(probe(84, 3, Fate::Reached(at(3))));
+    assert_eq!(step(&probes, 1451, 1451, 84, lossy), Step::Send(vec![(1451, 3); 2]));
 }

@@ -60,8 +60,9 @@ fn where_packets_are_lost_flights_are_small() {
 
 #[test]
 fn a_small_gap_is_split_until_one_size_is_left_at_most() {
-    let flight = next(&Known { low: 1395, ..known(&[1400]) }, 84);
-    assert_eq!(sizes(&flight), [1398, 1397, 84]);
+    let loss = Loss { answered: 20, lost: 0 };
+    let flight = next(&Known { low: 8395, top: 9000, loss, ..known(&[8400]) }, 84);
+    assert_eq!(sizes(&flight), [8398, 8396, 84]);
     assert_eq!(flight.hop_size, None);
 }
 
@@ -84,4 +85,11 @@ fn what_is_likely_the_answer_costs_one_packet_of_the_next_size() {
 fn few_jumbo_packets_are_joined_by_more_controls() {
     let jumbo = Known { low: 8000, top: 9000, bytes_left: 230_000, ..known(&[9000]) };
     assert_eq!(sizes(&next(&jumbo, 84)), [8800, 8600, 8400, 8200, 84, 84, 84]);
+}
+
+#[test]
+fn the_last_size_is_tried_alone_while_a_proof_would_take_many_copies() {
+    let loss = Loss { answered: 4, lost: 0 };
+    let flight = next(&Known { low: 1395, loss, ..known(&[1397]) }, 84);
+    assert_eq!(sizes(&flight), [1396, 84]);
 }
