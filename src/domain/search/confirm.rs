@@ -124,6 +124,10 @@ impl Confirm {
                 return Due::Check(self.pair);
             }
             self.is_search_due |= is_missing;
+            // Whoever waits for this check is to see that it is over, even if the next one is due.
+            if !self.is_search_due {
+                return Due::Nothing { until: self.wakes_at() };
+            }
         }
         if self.is_search_due || (!self.is_largest && now >= self.raise_at) {
             self.is_search_due = false;
@@ -134,9 +138,11 @@ impl Confirm {
             self.check = Some(Check::new(now, false));
             return Due::Check(self.pair);
         }
-        Due::Nothing {
-            until: if self.is_largest { self.next_check_at } else { self.next_check_at.min(self.raise_at) },
-        }
+        Due::Nothing { until: self.wakes_at() }
+    }
+
+    fn wakes_at(&self) -> Instant {
+        if self.is_largest { self.next_check_at } else { self.next_check_at.min(self.raise_at) }
     }
 
     /// Whether answers to a pair are waited for.

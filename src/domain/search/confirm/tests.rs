@@ -70,6 +70,15 @@ fn an_outage_is_not_a_size() {
 }
 
 #[test]
+fn the_end_of_a_check_is_told_before_the_next_one_even_if_that_is_due() {
+    let mut confirm = known().every(Duration::ZERO, start());
+    checked(&mut confirm, start());
+    assert!(matches!(confirm.poll(start() + ms(300)), Due::Nothing { .. }));
+    assert!(!confirm.is_checking());
+    checked(&mut confirm, start() + ms(300));
+}
+
+#[test]
 fn a_larger_size_is_tried_every_ten_minutes() {
     let mut confirm = known();
     assert_eq!(confirm.poll(start() + RAISE_INTERVAL), Due::Search);
