@@ -66,7 +66,8 @@ pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sende
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
-                if std::mem::take(&mut failing) {
+                let is_answered = !matches!(event, Event::Init | Event::InitApply(_));
+                if is_answered && std::mem::take(&mut failing) {
                     info!("the pods of this node are known again");
                 }
                 handle(event, &mut listed, &pods);
