@@ -160,7 +160,7 @@ fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
 /// What knows the webhook's private key has no way to put it anywhere but into the Secret.
 #[test]
 fn a_private_key_goes_to_no_disk() {
-    const DISK: [&str; 4] = ["fs::", "File", "tempfile", "rustix"];
+    const DISK: [&str; 4] = ["fs::", "File::", "tempfile", "rustix"];
     let knows = |file: &PathBuf| {
         let path = file.to_string_lossy();
         path.contains("certificates") || path.contains("serving_key") || path.contains("webhook")
