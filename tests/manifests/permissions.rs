@@ -1,0 +1,115 @@
+//! What the service accounts may do, and what the code does.
+
+use std::collections::BTreeSet;
+
+use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, LEASE, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
+use serde_json::Value;
+
+use super::documents::{items, text, texts};
+
+/// One verb on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Permission {
+    /// `None`: in all, and for what is in none.
+    namespace: Option<String>,
+    group: String,
+    resource: String,
+    /// `None`: of any name.
+    name: Option<String>,
+    verb: String,
+}
+
+/// What roles and bindings allow a service account.
+pub(crate) fn allowed(objects: &[Value], namespace: &str, account: &str) -> BTreeSet<Permission> {
+    let is_bound = |binding: &&Value| {
+        items(&binding["subjects"]).iter().any(|subject| {
+            subject["kind"] == "ServiceAccount"
+                && subject["name"] == account
+                && subject["namespace"] == namespace
+        })
+    };
+    let bindings = objects.iter().filter(|object| text(&object["kind"]).ends_with("RoleBinding"));
+    bindings.filter(is_bound).flat_map(|binding| of_binding(objects, binding)).collect()
+}
+
+fn of_binding(objects: &[Value], binding: &Value) -> Vec<Permission> {
+    let scope = (binding["kind"] == "RoleBinding").then(|| text(&binding["metadata"]["namespace"]));
+    let reference = &binding["roleRef"];
+    let role = objects.iter().find(|role| {
+        let is_there = role["kind"] == "ClusterRole" || role["metadata"]["namespace"].as_str() == scope;
+        role["kind"] == reference["kind"] && role["metadata"]["name"] == reference["name"] && is_there
+    });
+    let role = role.unwrap_or_else(|| panic!("{reference} is there"));
+    items(&role["rules"]).iter().flat_map(|rule| of_rule(scope, rule)).collect()
+}
+
+fn of_rule(namespace: Option<&str>, rule: &Value) -> Vec<Permission> {
+    let names = match texts(&rule["resourceNames"]) {
+        names if names.is_empty() => vec![None],
+        names => names.into_iter().map(Some).collect(),
+    };
+    let mut permissions = Vec::new();
+    for group in texts(&rule["apiGroups"]) {
+        for resource in texts(&rule["resources"]) {
+            for name in &names {
+                permissions.extend(texts(&rule["verbs"]).into_iter().map(|verb| Permission {
+                    namespace: namespace.map(str::to_owned),
+                    group: group.to_owned(),
+                    resource: resource.to_owned(),
+                    name: name.map(str::to_owned),
+                    verb: verb.to_owned(),
+                }));
+            }
+        }
+    }
+    permissions
+}
+
+/// `(namespace, group, resource, name, verbs)`; an empty namespace or name is none.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
+
+/// What the agent asks for.
+pub(crate) const AGENT: [Row; 3] = [
+    ("", "mtu-agent.dev", "nodemtus", "", &["create", "patch"]),
+    ("", "mtu-agent.dev", "nodemtus/status", "", &["patch"]),
+    ("", "", "pods", "", &["list", "watch"]),
+];
+
+/// What the controller asks for, whoever makes the certificates.
+pub(crate) const CONTROLLER: [Row; 8] = [
+    ("", "mtu-agent.dev", "nodemtus", "", &["list", "watch"]),
+    ("", "", "nodes", "", &["list", "watch"]),
+    ("", "", "namespaces", "", &["list", "watch"]),
+    ("", "", "configmaps", CONFIG_MAP, &["list", "watch", "create", "patch", "delete"]),
+    ("", "events.k8s.io", "events", "", &["create"]),
+    ("mtu-agent-controller", "coordination.k8s.io", "leases", LEASE, &["get", "patch"]),
+    ("mtu-agent-controller", "coordination.k8s.io", "leases", "", &["create"]),
+    ("mtu-agent-controller", "", "secrets", WEBHOOK_SECRET, &["list", "watch"]),
+];
+
+/// What it asks for besides if it makes them itself.
+pub(crate) const CERTIFICATES: [Row; 2] = [
+    ("mtu-agent-controller", "", "secrets", WEBHOOK_SECRET, &["get", "create", "patch"]),
+    (
+        "",
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        WEBHOOK_CONFIGURATION,
+        &["get", "list", "watch", "patch"],
+    ),
+];
+
+/// The rows as permissions.
+pub(crate) fn used(rows: &[Row]) -> BTreeSet<Permission> {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let each = rows.iter().flat_map(|(namespace, group, resource, name, verbs)| {
+        verbs.iter().map(|verb| Permission {
+            namespace: given(namespace),
+            group: (*group).to_owned(),
+            resource: (*resource).to_owned(),
+            name: given(name),
+            verb: (*verb).to_owned(),
+        })
+    });
+    each.collect()
+}
