@@ -15,6 +15,8 @@ mod policy;
 
 #[path = "manifests/command_line.rs"]
 mod command_line;
+#[path = "manifests/lived.rs"]
+mod lived;
 #[path = "manifests/pods.rs"]
 mod pods;
 #[path = "manifests/rendered.rs"]

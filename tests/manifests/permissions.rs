@@ -3,21 +3,10 @@
 use std::collections::BTreeSet;
 
 use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, LEASE, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
+pub(crate) use mtu_lab::api_server::Permission;
 use serde_json::Value;
 
 use super::documents::{items, text, texts};
-
-/// One verb on one resource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Permission {
-    /// `None`: in all, and for what is in none.
-    namespace: Option<String>,
-    group: String,
-    resource: String,
-    /// `None`: of any name.
-    name: Option<String>,
-    verb: String,
-}
 
 /// What roles and bindings allow a service account.
 pub(crate) fn allowed(objects: &[Value], namespace: &str, account: &str) -> BTreeSet<Permission> {

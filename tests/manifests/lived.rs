@@ -1,0 +1,111 @@
+//! A role runs against an API server that allows what the manifests allow: it is refused nothing, and leaves nothing
+//! of that unused.
+
+use std::collections::BTreeSet;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use mtu_agent::publish::kubernetes::names;
+use mtu_lab::api_server::{ApiServer, Recorded};
+use serde_json::{Value, json};
+
+use super::base;
+use super::documents::{find, object, text};
+use super::permissions::{Permission, allowed};
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.0.kill();
+        let _it_may_have_ended = self.0.wait();
+    }
+}
+
+/// An API server with the definition and the webhooks of the base, and a token for an account that may do what the
+/// base allows.
+async fn server(namespace: &str, account: &str, token: &str) -> Result<ApiServer> {
+    let server = ApiServer::start().await?;
+    let objects = base();
+    let manifests = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    server.authorize(token, namespace, account, &manifests)?;
+    server.put(find(&objects, "CustomResourceDefinition", "").clone());
+    server.put(find(&objects, "MutatingWebhookConfiguration", "").clone());
+    server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}));
+    Ok(server)
+}
+
+fn start(
+    server: &ApiServer,
+    token: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Running> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mtu-agent"));
+    command.args(arguments).env_clear().env("KUBECONFIG", server.kubeconfig(Some(token))?);
+    command.envs(environment.iter().copied()).stdin(Stdio::null());
+    Ok(Running(command.spawn().context("start mtu-agent")?))
+}
+
+fn covers(rule: &Permission, wanted: &Permission) -> bool {
+    let Permission { namespace, group, resource, name, verb } = rule;
+    (verb, group, resource) == (&wanted.verb, &wanted.group, &wanted.resource)
+        && (namespace.is_none() || *namespace == wanted.namespace)
+        && (name.is_none() || *name == wanted.name)
+}
+
+/// What is allowed and has not been asked for.
+fn unused(rules: &BTreeSet<Permission>, requests: &[Recorded]) -> BTreeSet<Permission> {
+    let asked = |rule: &Permission| {
+        requests.iter().flat_map(|request| &request.permissions).any(|wanted| covers(rule, wanted))
+    };
+    rules.iter().filter(|rule| !asked(rule)).cloned().collect()
+}
+
+/// Waits until only these verbs are unused.
+async fn wait_for_use(server: &ApiServer, rules: &BTreeSet<Permission>, but: &[&str]) {
+    let is_used = |requests: &[Recorded]| {
+        let unused = unused(rules, requests);
+        unused.iter().all(|rule| but.contains(&rule.verb.as_str())).then_some(())
+    };
+    server.wait_until("every permission to be used", is_used).await;
+}
+
+fn assert_nothing_is_refused(server: &ApiServer, rules: &BTreeSet<Permission>) {
+    let requests = server.requests();
+    let wanted = requests.iter().flat_map(|request| &request.permissions);
+    let refused = wanted.filter(|wanted| !rules.iter().any(|rule| covers(rule, wanted)));
+    assert_eq!(refused.collect::<BTreeSet<_>>(), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
+    let (namespace, account) = (names::CONTROLLER_NAMESPACE, "mtu-agent-controller");
+    let server = server(namespace, account, "controller").await?;
+    let rules = allowed(&base(), namespace, account);
+    let labelled = object("examples/runner-namespace.yaml");
+    let runners = text(&labelled["metadata"]["name"]).to_owned();
+    server.put(labelled);
+    server.put(json!({
+        "apiVersion": "mtu-agent.dev/v1alpha1",
+        "kind": "NodeMtu",
+        "metadata": {"name": "node-1"},
+        "spec": {},
+        "status": {
+            "dindMtu": 1450,
+            "pods": [{"namespace": runners, "name": "runner", "uid": "some-uid", "mismatchedLinks": 1}],
+        },
+    }));
+    let anywhere = "127.0.0.1:0";
+    let listen = [("MTU_AGENT_CONTROLLER_LISTEN", anywhere), ("MTU_AGENT_WEBHOOK_LISTEN", anywhere)];
+    let arguments = ["controller", "--identity=some-pod", "--debounce=1s"];
+    let _running = start(&server, "controller", &arguments, &listen)?;
+
+    server.wait_for_object("ConfigMap", &runners, names::CONFIG_MAP, |_| true).await;
+    wait_for_use(&server, &rules, &["delete"]).await;
+    server.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": runners}}));
+    wait_for_use(&server, &rules, &[]).await;
+    assert_nothing_is_refused(&server, &rules);
+    Ok(())
+}
