@@ -119,8 +119,12 @@ impl ProbeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     /// Publish to this host's files and metrics only; needs no Kubernetes
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub(crate) standalone: bool,
+
+    /// Publish to Kubernetes as well, which is found as kubectl finds it: the NodeMtu of the node NAME, which this is
+    #[arg(long, value_name = "NAME", env = "MTU_AGENT_NODE_NAME", value_parser = node_name)]
+    pub(crate) node_name: Option<String>,
 
     /// Configuration in TOML, with the names of the options below; an option given here wins over it
     #[arg(long, value_name = "FILE", env = "MTU_AGENT_CONFIG")]
@@ -149,6 +153,10 @@ pub(crate) struct AgentArgs {
     /// Where to serve HTTP [default: 127.0.0.1:9817]
     #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// Where to serve /metrics and nothing else, for others: the node's address
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// Directory of the host files [default: /run/mtu-agent]
     #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY")]
@@ -183,6 +191,21 @@ pub(crate) fn no_color() -> bool {
 fn max_mtu(text: &str) -> Result<PathMtu, String> {
     let value = text.parse().ok().and_then(|value| PathMtu::new(value).ok());
     value.ok_or_else(|| format!("{text:?} is not the size of an IP packet: give 68 to 65535"))
+}
+
+/// A DNS subdomain, as Kubernetes has it (RFC 1123).
+fn node_name(text: &str) -> Result<String, String> {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(|byte| is_alphanumeric(*byte))
+            && bytes.last().is_some_and(|byte| is_alphanumeric(*byte))
+            && bytes.iter().all(|byte| is_alphanumeric(*byte) || *byte == b'-')
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is no node's name: give it as `kubectl get nodes` shows it"))
 }
 
 /// Under 576 there is no safe value, and over 65535 dockerd makes containers that fail.

@@ -24,6 +24,9 @@ const UNKNOWN: u8 = 2;
 /// `EX_USAGE` of sysexits.h; clap's own 2 means something else here.
 const USAGE: u8 = 64;
 
+/// The client of the API server logs each failure of each try: what comes of them is told once, by who tries.
+const AGENT_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     let is_agent = matches!(cli.command, Command::Agent(_));
-    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let log = cli.log.as_deref().unwrap_or(if is_agent { AGENT_LOG } else { "warn" });
     let Ok(filter) = EnvFilter::try_new(log) else {
         terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
         return ExitCode::from(USAGE);

@@ -106,8 +106,7 @@ fn the_domain_is_pure() {
 }
 
 /// A clock that steps by an hour, either way, neither delays nor hurries anything: whatever waits, waits by the
-/// monotonic clock. The wall clock is the machine's and in no namespace, so no test may step it; that it goes only
-/// where it is shown is what can be shown.
+/// monotonic clock. `netns_agent/wall_clock.rs` steps it; here is that no path which that test does not take reads it.
 #[test]
 fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
     const READERS: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "Timestamp::now", "Zoned::now", "Realtime"];

@@ -2,4 +2,5 @@
 
 pub mod names;
 pub mod node_mtu;
+pub mod outcome;
 pub mod serving_key;

@@ -74,17 +74,28 @@ impl Catalog {
         self.register(IntCounter::with_opts(opts))
     }
 
-    /// Counters of every value of a closed label, from 0 on: a rate sees the first event.
-    pub(super) fn counters(&mut self, name: &str, label: Label, help: &'static str) -> IntCounterVec {
-        let opts = self.describe(name, "counter", &[label], help);
-        let counters = self.register(IntCounterVec::new(opts, &[label.name]));
-        match label.values {
-            Values::Closed(values) => {
-                for value in values {
-                    counters.with_label_values(&[value]);
-                }
-            }
-            Values::Few(_) => {}
+    /// Counters of every value of closed labels, from 0 on: a rate sees the first event.
+    pub(super) fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [Label; N],
+        help: &'static str,
+    ) -> IntCounterVec {
+        let opts = self.describe(name, "counter", &labels, help);
+        let counters = self.register(IntCounterVec::new(opts, &labels.map(|label| label.name)));
+        let mut combinations = vec![Vec::new()];
+        for label in labels {
+            let values = match label.values {
+                Values::Closed(values) => values,
+                Values::Few(_) => &[],
+            };
+            let longer = |shorter: Vec<&'static str>| {
+                values.iter().map(move |value| [&shorter[..], &[*value]].concat())
+            };
+            combinations = combinations.into_iter().flat_map(longer).collect();
+        }
+        for values in combinations {
+            counters.with_label_values(&values);
         }
         counters
     }
