@@ -80,6 +80,20 @@ fn assert_nothing_is_refused(server: &ApiServer, rules: &BTreeSet<Permission>) {
 }
 
 #[tokio::test]
+async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
+    let server = server("mtu-agent", "mtu-agent", "agent").await?;
+    let rules = allowed(&base(), "mtu-agent", "mtu-agent");
+    let directory = tempfile::tempdir()?;
+    let directory = directory.path().to_str().context("a path in UTF-8")?;
+    let environment = [("MTU_AGENT_LISTEN", "127.0.0.1:0"), ("MTU_AGENT_DIRECTORY", directory)];
+    let _running = start(&server, "agent", &["agent", "--node-name=node-1"], &environment)?;
+
+    wait_for_use(&server, &rules, &[]).await;
+    assert_nothing_is_refused(&server, &rules);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
     let (namespace, account) = (names::CONTROLLER_NAMESPACE, "mtu-agent-controller");
     let server = server(namespace, account, "controller").await?;

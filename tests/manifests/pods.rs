@@ -80,7 +80,8 @@ fn the_agent_sees_the_files_that_it_reads_at_the_places_where_it_looks() {
         assert_eq!(mount["readOnly"] == true, !is_written, "{mount}");
         seen.insert(text(&host["path"]).to_owned());
     }
-    let Sources { pod_logs, cni_config, calico_mtu } = Sources::default();
+    // Addresses are asked of the kernel.
+    let Sources { pod_logs, cni_config, calico_mtu, addresses: _ } = Sources::default();
     let calico = calico_mtu.parent().expect("it is in a directory").to_owned();
     let mut expected: BTreeSet<String> =
         [pod_logs, cni_config, calico].map(|path| path.to_str().expect("it is ASCII").to_owned()).into();
