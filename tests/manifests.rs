@@ -28,7 +28,6 @@ use mtu_agent::publish::kubernetes::names;
 use serde_json::{Value, json};
 
 use documents::{all, find, is, is_kustomization, items, object, objects, text, texts};
-use permissions::{AGENT, CERTIFICATES, CONTROLLER, allowed, used};
 
 fn base() -> Vec<Value> {
     objects("base/").into_iter().map(|(_, object)| object).collect()
@@ -92,17 +91,6 @@ fn names_are_those_of_the_code() {
     assert_eq!(labels[names::INJECT_LABEL], names::ENABLED);
     assert_eq!(labels[names::CONFIG_MAP_LABEL], names::ENABLED);
     assert!(namespace["metadata"]["annotations"][names::POOLS].is_string());
-}
-
-#[test]
-fn the_agent_may_do_what_it_does_and_nothing_else() {
-    assert_eq!(allowed(&base(), "mtu-agent", "mtu-agent"), used(&AGENT));
-}
-
-#[test]
-fn the_controller_may_do_what_it_does_and_nothing_else() {
-    let of_all = [&CONTROLLER[..], &CERTIFICATES[..]].concat();
-    assert_eq!(allowed(&base(), names::CONTROLLER_NAMESPACE, "mtu-agent-controller"), used(&of_all));
 }
 
 #[test]

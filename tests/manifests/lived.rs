@@ -10,8 +10,12 @@ use mtu_lab::api_server::{ApiServer, Recorded};
 use serde_json::{Value, json};
 
 use super::base;
-use super::documents::{find, object, text};
+use super::documents::{is, object, text};
+use super::kustomize::{overlay, with};
 use super::permissions::{Permission, allowed};
+
+const TOKEN: &str = "token";
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -23,27 +27,24 @@ impl Drop for Running {
     }
 }
 
-/// An API server with the definition and the webhooks of the base, and a token for an account that may do what the
-/// base allows.
-async fn server(namespace: &str, account: &str, token: &str) -> Result<ApiServer> {
+/// An API server in which these are applied, with a token for an account that may do what they allow.
+async fn server(objects: &[Value], namespace: &str, account: &str) -> Result<ApiServer> {
     let server = ApiServer::start().await?;
-    let objects = base();
     let manifests = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
-    server.authorize(token, namespace, account, &manifests)?;
-    server.put(find(&objects, "CustomResourceDefinition", "").clone());
-    server.put(find(&objects, "MutatingWebhookConfiguration", "").clone());
+    server.authorize(TOKEN, namespace, account, &manifests)?;
+    for kind in ["CustomResourceDefinition", "MutatingWebhookConfiguration"] {
+        objects
+            .iter()
+            .filter(|object| is(object, kind, ""))
+            .for_each(|object| drop(server.put(object.clone())));
+    }
     server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}));
     Ok(server)
 }
 
-fn start(
-    server: &ApiServer,
-    token: &str,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> Result<Running> {
+fn start(server: &ApiServer, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Running> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mtu-agent"));
-    command.args(arguments).env_clear().env("KUBECONFIG", server.kubeconfig(Some(token))?);
+    command.args(arguments).env_clear().env("KUBECONFIG", server.kubeconfig(Some(TOKEN))?);
     command.envs(environment.iter().copied()).stdin(Stdio::null());
     Ok(Running(command.spawn().context("start mtu-agent")?))
 }
@@ -81,23 +82,23 @@ fn assert_nothing_is_refused(server: &ApiServer, rules: &BTreeSet<Permission>) {
 
 #[tokio::test]
 async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
-    let server = server("mtu-agent", "mtu-agent", "agent").await?;
+    let server = server(&base(), "mtu-agent", "mtu-agent").await?;
     let rules = allowed(&base(), "mtu-agent", "mtu-agent");
     let directory = tempfile::tempdir()?;
     let directory = directory.path().to_str().context("a path in UTF-8")?;
-    let environment = [("MTU_AGENT_LISTEN", "127.0.0.1:0"), ("MTU_AGENT_DIRECTORY", directory)];
-    let _running = start(&server, "agent", &["agent", "--node-name=node-1"], &environment)?;
+    let environment = [("MTU_AGENT_LISTEN", ANY_PORT), ("MTU_AGENT_DIRECTORY", directory)];
+    let _running = start(&server, &["agent", "--node-name=node-1"], &environment)?;
 
     wait_for_use(&server, &rules, &[]).await;
     assert_nothing_is_refused(&server, &rules);
     Ok(())
 }
 
-#[tokio::test]
-async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
+/// Runs the controller of these manifests until it has made a `ConfigMap` and taken it away again.
+async fn run_controller(objects: &[Value], certificates: &str) -> Result<()> {
     let (namespace, account) = (names::CONTROLLER_NAMESPACE, "mtu-agent-controller");
-    let server = server(namespace, account, "controller").await?;
-    let rules = allowed(&base(), namespace, account);
+    let server = server(objects, namespace, account).await?;
+    let rules = allowed(objects, namespace, account);
     let labelled = object("examples/runner-namespace.yaml");
     let runners = text(&labelled["metadata"]["name"]).to_owned();
     server.put(labelled);
@@ -111,10 +112,12 @@ async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Resu
             "pods": [{"namespace": runners, "name": "runner", "uid": "some-uid", "mismatchedLinks": 1}],
         },
     }));
-    let anywhere = "127.0.0.1:0";
-    let listen = [("MTU_AGENT_CONTROLLER_LISTEN", anywhere), ("MTU_AGENT_WEBHOOK_LISTEN", anywhere)];
-    let arguments = ["controller", "--identity=some-pod", "--debounce=1s"];
-    let _running = start(&server, "controller", &arguments, &listen)?;
+    let environment = [
+        ("MTU_AGENT_CERTIFICATES", certificates),
+        ("MTU_AGENT_CONTROLLER_LISTEN", ANY_PORT),
+        ("MTU_AGENT_WEBHOOK_LISTEN", ANY_PORT),
+    ];
+    let _running = start(&server, &["controller", "--identity=some-pod", "--debounce=1s"], &environment)?;
 
     server.wait_for_object("ConfigMap", &runners, names::CONFIG_MAP, |_| true).await;
     wait_for_use(&server, &rules, &["delete"]).await;
@@ -122,4 +125,15 @@ async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Resu
     wait_for_use(&server, &rules, &[]).await;
     assert_nothing_is_refused(&server, &rules);
     Ok(())
+}
+
+#[tokio::test]
+async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
+    run_controller(&base(), "self-signed").await
+}
+
+#[tokio::test]
+async fn so_does_one_that_makes_no_certificates() -> Result<()> {
+    run_controller(&with(&["cert-manager"]), "cert-manager").await?;
+    run_controller(&overlay("observe-only"), "cert-manager").await
 }

@@ -1,8 +1,7 @@
-//! What the service accounts may do, and what the code does.
+//! What the manifests allow the service accounts.
 
 use std::collections::BTreeSet;
 
-use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, LEASE, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
 pub(crate) use mtu_lab::api_server::Permission;
 use serde_json::Value;
 
@@ -52,53 +51,4 @@ fn of_rule(namespace: Option<&str>, rule: &Value) -> Vec<Permission> {
         }
     }
     permissions
-}
-
-/// `(namespace, group, resource, name, verbs)`; an empty namespace or name is none.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
-
-/// What the agent asks for.
-pub(crate) const AGENT: [Row; 3] = [
-    ("", "mtu-agent.dev", "nodemtus", "", &["create", "patch"]),
-    ("", "mtu-agent.dev", "nodemtus/status", "", &["patch"]),
-    ("", "", "pods", "", &["list", "watch"]),
-];
-
-/// What the controller asks for, whoever makes the certificates.
-pub(crate) const CONTROLLER: [Row; 8] = [
-    ("", "mtu-agent.dev", "nodemtus", "", &["list", "watch"]),
-    ("", "", "nodes", "", &["list", "watch"]),
-    ("", "", "namespaces", "", &["list", "watch"]),
-    ("", "", "configmaps", CONFIG_MAP, &["list", "watch", "create", "patch", "delete"]),
-    ("", "events.k8s.io", "events", "", &["create"]),
-    ("mtu-agent-controller", "coordination.k8s.io", "leases", LEASE, &["get", "patch"]),
-    ("mtu-agent-controller", "coordination.k8s.io", "leases", "", &["create"]),
-    ("mtu-agent-controller", "", "secrets", WEBHOOK_SECRET, &["list", "watch"]),
-];
-
-/// What it asks for besides if it makes them itself.
-pub(crate) const CERTIFICATES: [Row; 2] = [
-    ("mtu-agent-controller", "", "secrets", WEBHOOK_SECRET, &["get", "create", "patch"]),
-    (
-        "",
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        WEBHOOK_CONFIGURATION,
-        &["get", "list", "watch", "patch"],
-    ),
-];
-
-/// The rows as permissions.
-pub(crate) fn used(rows: &[Row]) -> BTreeSet<Permission> {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let each = rows.iter().flat_map(|(namespace, group, resource, name, verbs)| {
-        verbs.iter().map(|verb| Permission {
-            namespace: given(namespace),
-            group: (*group).to_owned(),
-            resource: (*resource).to_owned(),
-            name: given(name),
-            verb: (*verb).to_owned(),
-        })
-    });
-    each.collect()
 }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::documents::{directory, find, is, items, text, texts};
 use super::kinds;
 use super::kustomize::{COMPONENTS, OVERLAYS, overlay, with};
-use super::permissions::{CERTIFICATES, CONTROLLER, allowed, used};
 
 fn assert_sound(name: &str, objects: &[Value]) {
     let mut seen = BTreeSet::new();
@@ -74,16 +73,14 @@ fn observe_only_touches_no_pod() {
     let objects = overlay("observe-only");
     assert!(!objects.iter().any(|object| is(object, "MutatingWebhookConfiguration", "")));
     assert!(!objects.iter().any(|object| is(object, "Service", "")));
-    assert_eq!(allowed(&objects, CONTROLLER_NAMESPACE, "mtu-agent-controller"), used(&CONTROLLER));
     find(&objects, "DaemonSet", "");
     find(&objects, "Deployment", "");
 }
 
 #[test]
-fn with_cert_manager_the_controller_may_only_read_its_secret() {
+fn with_cert_manager_the_controller_makes_no_certificates() {
     let objects = with(&["cert-manager"]);
-    assert_eq!(allowed(&objects, CONTROLLER_NAMESPACE, "mtu-agent-controller"), used(&CONTROLLER));
-    assert!(used(&CONTROLLER).is_disjoint(&used(&CERTIFICATES)));
+    assert!(!objects.iter().any(|object| object["metadata"]["name"] == "mtu-agent-certificates"));
     let container = &find(&objects, "Deployment", "")["spec"]["template"]["spec"]["containers"][0];
     let told = json!({"name": "MTU_AGENT_CERTIFICATES", "value": "cert-manager"});
     assert!(items(&container["env"]).contains(&told));
