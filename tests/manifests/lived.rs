@@ -10,7 +10,7 @@ use mtu_lab::api_server::{ApiServer, Recorded};
 use serde_json::{Value, json};
 
 use super::base;
-use super::documents::{is, object, text};
+use super::documents::{is, items, object, text};
 use super::kustomize::{overlay, with};
 use super::permissions::{Permission, allowed};
 
@@ -64,12 +64,8 @@ fn unused(rules: &BTreeSet<Permission>, requests: &[Recorded]) -> BTreeSet<Permi
     rules.iter().filter(|rule| !asked(rule)).cloned().collect()
 }
 
-/// Waits until only these verbs are unused.
-async fn wait_for_use(server: &ApiServer, rules: &BTreeSet<Permission>, but: &[&str]) {
-    let is_used = |requests: &[Recorded]| {
-        let unused = unused(rules, requests);
-        unused.iter().all(|rule| but.contains(&rule.verb.as_str())).then_some(())
-    };
+async fn wait_for_use(server: &ApiServer, rules: &BTreeSet<Permission>) {
+    let is_used = |requests: &[Recorded]| unused(rules, requests).is_empty().then_some(());
     server.wait_until("every permission to be used", is_used).await;
 }
 
@@ -89,7 +85,9 @@ async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()
     let environment = [("MTU_AGENT_LISTEN", ANY_PORT), ("MTU_AGENT_DIRECTORY", directory)];
     let _running = start(&server, &["agent", "--node-name=node-1"], &environment)?;
 
-    wait_for_use(&server, &rules, &[]).await;
+    server.wait_for_object("NodeMtu", "", "node-1", |it| it["status"].is_object()).await;
+    server.wait_for_watch("/api/v1/pods").await;
+    wait_for_use(&server, &rules).await;
     assert_nothing_is_refused(&server, &rules);
     Ok(())
 }
@@ -120,9 +118,16 @@ async fn run_controller(objects: &[Value], certificates: &str) -> Result<()> {
     let _running = start(&server, &["controller", "--identity=some-pod", "--debounce=1s"], &environment)?;
 
     server.wait_for_object("ConfigMap", &runners, names::CONFIG_MAP, |_| true).await;
-    wait_for_use(&server, &rules, &["delete"]).await;
+    server.wait_for("an Event", |request| request.path.ends_with("/events")).await;
+    if certificates == "self-signed" {
+        let is_known = |webhook: &Value| webhook["clientConfig"]["caBundle"].is_string();
+        let are_known = |it: &Value| items(&it["webhooks"]).iter().all(is_known);
+        let configuration = names::WEBHOOK_CONFIGURATION;
+        server.wait_for_object("MutatingWebhookConfiguration", "", configuration, are_known).await;
+    }
     server.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": runners}}));
-    wait_for_use(&server, &rules, &[]).await;
+    server.wait_for_absence("ConfigMap", &runners, names::CONFIG_MAP).await;
+    wait_for_use(&server, &rules).await;
     assert_nothing_is_refused(&server, &rules);
     Ok(())
 }
