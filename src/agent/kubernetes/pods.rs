@@ -22,8 +22,6 @@ use crate::publish::kubernetes::names::DIND_MTU;
 use crate::publish::kubernetes::node_mtu::MOST_CHARACTERS;
 use crate::publish::kubernetes::node_mtu::pods::{Pod, Pods};
 
-/// Pods of one answer, where the server pages: few of them are in memory at once in full.
-const PAGE: u32 = 50;
 /// What goes well for so long has recovered.
 const RECOVERED: Duration = Duration::from_mins(2);
 
@@ -55,11 +53,11 @@ struct Address {
 /// Follows the pods of a node for ever. While nobody answers, the last ones stay.
 pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sender<Pods>) {
     let api: Api<Told> = Api::all_with(client, &ApiResource::erase::<core::Pod>(&()));
-    // From the server's cache, which knows pods by their node: a read of the latest may go through all of the cluster.
-    let config = watcher::Config::default()
-        .fields(&format!("spec.nodeName={node_name}"))
-        .any_semantic()
-        .page_size(PAGE);
+    // From the server's cache, which knows pods by their node. A list in pages is read from etcd by most servers, through
+    // all pods of the cluster, by each of thousands of agents; those of one node are few enough for one answer.
+    let selector = format!("spec.nodeName={node_name}");
+    let config =
+        watcher::Config { page_size: None, ..watcher::Config::default().fields(&selector).any_semantic() };
     let backoff = ResetTimerBackoff::new(Backoff::new(&node_name, "pods"), RECOVERED);
     let mut events = pin!(watcher(api, config).backoff(backoff));
     let mut listed = Pods::new();
@@ -100,7 +98,7 @@ fn handle(event: Event<Told>, listed: &mut Pods, pods: &watch::Sender<Pods>) {
             let Some((uid, pod)) = pod(told) else { return };
             pods.send_if_modified(|pods| match pods.entry(uid) {
                 Entry::Occupied(known) if *known.get() == pod => false,
-                known => {
+                known @ (Entry::Occupied(_) | Entry::Vacant(_)) => {
                     known.insert_entry(pod);
                     true
                 }

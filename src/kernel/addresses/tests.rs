@@ -10,14 +10,14 @@ fn nsid(id: i32) -> Nsid {
     Nsid::new(id).unwrap()
 }
 
-fn on_eth0(address: &str) -> Option<(Ifindex, IpAddr)> {
-    Some((Ifindex::new(2).unwrap(), address.parse().unwrap()))
+fn on_eth0(address: &str) -> (Ifindex, IpAddr) {
+    (Ifindex::new(2).unwrap(), address.parse().unwrap())
 }
 
 #[test]
 fn an_address_is_its_own_end_of_a_link() {
-    assert_eq!(parse(&bytes(V4_WITH_PEER), nsid(0)).unwrap(), on_eth0("172.30.0.1"));
-    assert_eq!(parse(&bytes(V6), nsid(0)).unwrap(), on_eth0("2001:db8:1::2"));
+    assert_eq!(parse(&bytes(V4_WITH_PEER), nsid(0)).unwrap(), Some(on_eth0("172.30.0.1")));
+    assert_eq!(parse(&bytes(V6), nsid(0)).unwrap(), Some(on_eth0("2001:db8:1::2")));
 }
 
 #[test]

@@ -24,6 +24,7 @@ const MOST_COUNTED: u32 = i32::MAX.unsigned_abs();
 
 /// The MTU that a nested dockerd may use on one node, and how that is known. Named as its node, which owns it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::duplicated_attributes, reason = "columns have types in common")]
 #[kube(
     group = "mtu-agent.dev",
     version = "v1alpha1",

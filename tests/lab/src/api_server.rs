@@ -1,7 +1,8 @@
 //! An API server that knows what a real one knows of the objects of `mtu-agent`, and refuses what a real one refuses.
 //!
 //! It keeps objects, versions, owners and the ownership of fields; it serves lists in pages and watches; it checks
-//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook.
+//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook. A custom kind
+//! is there once its `CustomResourceDefinition` is stored, and is checked by the schema in it.
 //!
 //! Two ways lead to it: [`ApiServer::client`] and [`ApiServer::kubeconfig`] over real sockets, and
 //! [`ApiServer::client_in_process`] without any, for tests in tokio's paused time, where a socket that is waited for
@@ -33,7 +34,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
 use kube::{
     Client, Config,
@@ -41,7 +42,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::{BoxError, ServiceBuilder, ServiceExt as _, retry::RetryLayer, service_fn};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, retry::RetryLayer, service_fn};
 
 use self::{
     access::Account,
@@ -109,10 +110,30 @@ impl ApiServer {
     /// A client without sockets, with the retries that kube's own has: for paused time. With a token of
     /// [`Self::authorize`], or none to be allowed everything.
     pub fn client_in_process(&self, token: Option<&str>) -> Client {
+        let service = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::default()));
+        Client::new(service.service(self.in_process(token)).map_err(BoxError::from), "default")
+    }
+
+    /// As [`Self::client_in_process`], for somebody who has switched kube's own retries off.
+    pub fn client_in_process_without_retries(&self, token: Option<&str>) -> Client {
+        Client::new(self.in_process(token), "default")
+    }
+
+    fn in_process(
+        &self,
+        token: Option<&str>,
+    ) -> impl Service<
+        Request<Body>,
+        Response = Response<serve::Body>,
+        Error = BoxError,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + use<> {
         let shared = Arc::clone(&self.shared);
         let authorization =
             token.map(|token| HeaderValue::try_from(format!("Bearer {token}")).expect("it is a token"));
-        let service = service_fn(move |request: Request<Body>| {
+        service_fn(move |request: Request<Body>| {
             let (shared, authorization) = (Arc::clone(&shared), authorization.clone());
             async move {
                 let (mut parts, body) = request.into_parts();
@@ -122,9 +143,7 @@ impl ApiServer {
                 let body = body.collect().await.map_err(BoxError::from)?.to_bytes();
                 answer(shared, Request::from_parts(parts, body)).await.map_err(BoxError::from)
             }
-        });
-        let retried = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::default())).service(service);
-        Client::new(retried.map_err(BoxError::from), "default")
+        })
     }
 
     /// A kubeconfig file, for a process; with a token of [`Self::authorize`], or none to be allowed everything.
@@ -172,7 +191,7 @@ impl ApiServer {
                 kind.is_namespaced,
                 !namespace.is_empty(),
                 "whether {} {name} has a namespace",
-                kind.kind
+                kind.name
             );
             decode(&kind, &mut object, Unknown::Refused).expect("a test stores what is of its kind");
             write::default(&kind, &mut object);
@@ -224,11 +243,6 @@ impl ApiServer {
     /// All requests so far that are no reads, in order.
     pub fn writes(&self) -> Vec<Recorded> {
         self.shared.look().requests.iter().filter(|request| request.is_write()).cloned().collect()
-    }
-
-    /// Forgets the requests so far, so that what follows is counted from 0. What hangs or watches keeps its number.
-    pub fn answered(&self) -> usize {
-        self.shared.look().requests.iter().filter(|request| request.status.is_some()).count()
     }
 
     /// What requests of a token have needed to be allowed; of all requests, if none is given.

@@ -120,7 +120,7 @@ impl Nested {
 /// Whether two tell the same but for when.
 pub fn is_same(a: &NodeMtuStatus, b: &NodeMtuStatus) -> bool {
     let undated = |status: &NodeMtuStatus| NodeMtuStatus {
-        lost_since: status.lost_since.is_some().then_some(Time(Timestamp::UNIX_EPOCH)),
+        lost_since: status.lost_since.is_some().then_some(Time(Timestamp::MIN)),
         observed_change_time: None,
         report_time: None,
         ..status.clone()

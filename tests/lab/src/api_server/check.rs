@@ -29,8 +29,8 @@ pub(super) fn decode(kind: &Kind, object: &mut Value, unknown: Unknown) -> Resul
     let dropped = match &kind.form {
         Form::BuiltIn(decode) => {
             let decoded = decode(object).map_err(|error| {
-                let what = format!("{} in version \"{}\"", kind.kind, kind.version);
-                Failure::new(400, format!("{what} cannot be handled as a {}: {error}", kind.kind))
+                let what = format!("{} in version \"{}\"", kind.name, kind.version);
+                Failure::new(400, format!("{what} cannot be handled as a {}: {error}", kind.name))
             })?;
             let dropped = missing(object, &decoded, "");
             *object = decoded;
@@ -86,7 +86,7 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Result<(), Failure> {
     let mut errors = metadata(kind, object);
     match &kind.form {
         Form::Custom(schema) => errors.extend(schema::errors(object, schema, "")),
-        Form::BuiltIn(_) => errors.extend(match kind.kind.as_str() {
+        Form::BuiltIn(_) => errors.extend(match kind.name.as_str() {
             "ConfigMap" | "Secret" => data(kind, object),
             "Event" => event(object),
             "Lease" => lease(object),

@@ -66,7 +66,7 @@ impl Failure {
 
     pub(super) fn invalid(kind: &Kind, name: &str, errors: &[String]) -> Self {
         let errors = if let [error] = errors { error.clone() } else { format!("[{}]", errors.join(", ")) };
-        Self::new(422, format!("{} \"{name}\" is invalid: {errors}", kind.kind)).about(kind, name)
+        Self::new(422, format!("{} \"{name}\" is invalid: {errors}", kind.name)).about(kind, name)
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {

@@ -45,11 +45,11 @@ impl Ownership {
         &mut self,
         object: &mut Value,
         owner: Owner,
-        applied: &Value,
+        wanted: &Value,
         force: bool,
     ) -> Result<(), Vec<(String, String)>> {
-        let fields = leaves(applied);
-        let conflicts: Vec<_> = self.conflicts(object, &owner, applied, &fields);
+        let fields = leaves(wanted);
+        let conflicts: Vec<_> = self.conflicts(object, &owner, wanted, &fields);
         if !conflicts.is_empty() && !force {
             return Err(conflicts.into_iter().map(|(path, manager)| (shown(&path), manager)).collect());
         }
@@ -60,14 +60,19 @@ impl Ownership {
         }
         let earlier = self.0.iter().find(|entry| entry.owner == owner).map(|entry| entry.fields.clone());
         self.0.retain(|entry| entry.owner != owner);
-        for left_out in earlier.unwrap_or_default().difference(&fields) {
-            let is_below = fields.iter().any(|field| field.starts_with(left_out));
-            if !is_below && !self.0.iter().any(|entry| entry.fields.contains(left_out)) {
-                remove(object, left_out);
+        let earlier = earlier.unwrap_or_default();
+        let mut left_out: Vec<_> = earlier.difference(&fields).collect();
+        // The key of an item last: by it the item is found.
+        left_out.sort_by_key(|path| is_merge_key(path));
+        for path in left_out {
+            let is_below = fields.iter().any(|field| field.starts_with(path));
+            if !is_below && !self.0.iter().any(|entry| entry.fields.contains(path)) {
+                remove(object, path);
             }
         }
-        for path in &fields {
-            let new = get(applied, path).expect("a leaf is there");
+        // In order, since that of new items is kept.
+        for path in &in_order(wanted) {
+            let new = get(wanted, path).expect("a leaf is there");
             if !is_same(get(object, path), Some(new)) {
                 set(object, path, new);
             }
@@ -81,14 +86,14 @@ impl Ownership {
         &self,
         object: &Value,
         owner: &Owner,
-        applied: &Value,
+        wanted: &Value,
         fields: &BTreeSet<Path>,
     ) -> Vec<(Path, String)> {
         let others = self.0.iter().filter(|entry| entry.owner != *owner);
-        let owned = others.flat_map(|entry| {
+        let shared = others.flat_map(|entry| {
             entry.fields.intersection(fields).map(|path| (path.clone(), entry.owner.manager.clone()))
         });
-        owned.filter(|(path, _)| !is_same(get(object, path), get(applied, path))).collect()
+        shared.filter(|(path, _)| !is_same(get(object, path), get(wanted, path))).collect()
     }
 
     /// Whoever changes a field otherwise owns it from then on, and nobody else does.
@@ -114,10 +119,10 @@ impl Ownership {
 }
 
 /// An empty map says that there is one, and not what is in it.
-fn is_same(live: Option<&Value>, applied: Option<&Value>) -> bool {
-    let is_any_map = live.is_some_and(Value::is_object)
-        && applied.is_some_and(|value| *value == Value::Object(Map::new()));
-    is_any_map || live == applied
+fn is_same(live: Option<&Value>, wanted: Option<&Value>) -> bool {
+    let is_any_map =
+        live.is_some_and(Value::is_object) && wanted.is_some_and(|value| *value == Value::Object(Map::new()));
+    is_any_map || live == wanted
 }
 
 /// What nobody owns, because it names the object or is the server's.
@@ -133,7 +138,11 @@ const NOT_OWNED: [&str; 8] = [
 ];
 
 fn leaves(object: &Value) -> BTreeSet<Path> {
-    let mut found = BTreeSet::new();
+    in_order(object).into_iter().collect()
+}
+
+fn in_order(object: &Value) -> Vec<Path> {
+    let mut found = Vec::new();
     collect(object, &mut Vec::new(), &mut found);
     found.retain(|path| match path.as_slice() {
         [Step::Key(top)] => top != "apiVersion" && top != "kind",
@@ -143,7 +152,7 @@ fn leaves(object: &Value) -> BTreeSet<Path> {
     found
 }
 
-fn collect(value: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
+fn collect(value: &Value, path: &mut Path, found: &mut Vec<Path>) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
@@ -167,7 +176,7 @@ fn collect(value: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
         | Value::Number(_)
         | Value::String(_) => {
             if !path.is_empty() && !value.is_null() {
-                found.insert(path.clone());
+                found.push(path.clone());
             }
         }
     }
@@ -182,6 +191,13 @@ fn merge_key(path: &[Step]) -> Option<&'static str> {
         }
         [Step::Key(status), Step::Key(list)] if status == "status" && list == "conditions" => Some("type"),
         _ => None,
+    }
+}
+
+fn is_merge_key(path: &[Step]) -> bool {
+    match path {
+        [list @ .., Step::Item(_), Step::Key(key)] => merge_key(list) == Some(key),
+        _ => false,
     }
 }
 

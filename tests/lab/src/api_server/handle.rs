@@ -108,7 +108,7 @@ impl State {
 
     fn list(&self, target: &Target, selector: &Selector, request: &Recorded) -> Result<Value, Failure> {
         let kind = &target.kind;
-        let limit = number(request, "limit")?.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
+        let most = number(request, "limit")?.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
         let from = match request.parameter("continue") {
             "" => None,
             token => Some(self.continued(token)?),
@@ -122,28 +122,28 @@ impl State {
         let metadata = wants_metadata(request);
         let mut items = Vec::new();
         let mut last = None;
-        for (key, object) in rest.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-            let mut item = if metadata { metadata_of(object) } else { object.clone() };
-            if let Some(item) = item.as_object_mut().filter(|_| !kind.is_custom() && !metadata) {
-                item.retain(|field, _| field != "apiVersion" && field != "kind");
+        for (key, object) in rest.by_ref().take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            let mut one = if metadata { metadata_of(object) } else { object.clone() };
+            if let Some(fields) = one.as_object_mut().filter(|_| !kind.is_custom() && !metadata) {
+                fields.retain(|field, _| field != "apiVersion" && field != "kind");
             }
-            items.push(item);
+            items.push(one);
             last = Some(key.clone());
         }
         let remaining = rest.count();
-        let mut list = json!({ "resourceVersion": version.to_string() });
+        let mut page = json!({ "resourceVersion": version.to_string() });
         if let Some(last) = last.filter(|_| remaining > 0) {
-            list["continue"] = format!("{version}:{}/{}", last.namespace, last.name).into();
+            page["continue"] = format!("{version}:{}/{}", last.namespace, last.name).into();
             if selector.is_all() {
-                list["remainingItemCount"] = remaining.into();
+                page["remainingItemCount"] = remaining.into();
             }
         }
         let (api_version, name) = if metadata {
             ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned())
         } else {
-            (kind.api_version(), format!("{}List", kind.kind))
+            (kind.api_version(), format!("{}List", kind.name))
         };
-        Ok(json!({ "kind": name, "apiVersion": api_version, "metadata": list, "items": items }))
+        Ok(json!({ "kind": name, "apiVersion": api_version, "metadata": page, "items": items }))
     }
 
     /// Where a list goes on: its version, and the namespace and name of the last object that was told.

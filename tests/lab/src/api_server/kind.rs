@@ -24,7 +24,7 @@ pub(super) struct Kind {
     pub(super) group: String,
     pub(super) version: String,
     pub(super) plural: String,
-    pub(super) kind: String,
+    pub(super) name: String,
     pub(super) is_namespaced: bool,
     /// Whether `/status` is written apart.
     pub(super) has_status: bool,
@@ -50,7 +50,7 @@ impl Kind {
     }
 
     pub(super) fn is(&self, kind: &str) -> bool {
-        self.kind == kind
+        self.name == kind
     }
 
     pub(super) fn is_custom(&self) -> bool {
@@ -69,7 +69,7 @@ impl Kind {
                 group: text("/spec/group"),
                 version: version["name"].as_str().unwrap_or_default().to_owned(),
                 plural: text("/spec/names/plural"),
-                kind: text("/spec/names/kind"),
+                name: text("/spec/names/kind"),
                 is_namespaced: definition["spec"]["scope"] == "Namespaced",
                 has_status: version["subresources"]["status"].is_object(),
                 form: Form::Custom(version["schema"]["openAPIV3Schema"].clone()),
@@ -87,7 +87,7 @@ where
         group: T::GROUP.to_owned(),
         version: T::VERSION.to_owned(),
         plural: T::URL_PATH_SEGMENT.to_owned(),
-        kind: T::KIND.to_owned(),
+        name: T::KIND.to_owned(),
         is_namespaced: TypeId::of::<T::Scope>() == TypeId::of::<NamespaceResourceScope>(),
         has_status,
         form: Form::BuiltIn(|value| serde_json::to_value(T::deserialize(value)?)),

@@ -76,8 +76,10 @@ impl Store {
         namespace: &'a str,
         selector: &'a Selector,
     ) -> impl Iterator<Item = (&'a Key, &'a Value)> {
-        let of_kind = self.objects.iter().filter(|(key, _)| key.is_of(kind));
-        let here = of_kind.filter(move |(key, _)| namespace.is_empty() || key.namespace == namespace);
+        let first = Key::new(kind, namespace, "");
+        let here = self.objects.range(first..).take_while(move |(key, _)| {
+            key.is_of(kind) && (namespace.is_empty() || key.namespace == namespace)
+        });
         here.map(|(key, stored)| (key, &stored.object)).filter(|(_, object)| selector.matches(object))
     }
 

@@ -81,7 +81,7 @@ impl Turn {
             self.tell("ADDED", object);
         }
         if self.watch.ends_initial_events {
-            self.bookmark(state.store.version(), json!({ "k8s.io/initial-events-end": "true" }));
+            self.bookmark(state.store.version(), &json!({ "k8s.io/initial-events-end": "true" }));
         }
     }
 
@@ -90,10 +90,10 @@ impl Turn {
         self.push(&json!({ "type": event, "object": object }));
     }
 
-    fn bookmark(&mut self, version: u64, annotations: Value) {
+    fn bookmark(&mut self, version: u64, annotations: &Value) {
         let kind = &self.watch.kind;
         let mut object = json!({
-            "kind": kind.kind, "apiVersion": kind.api_version(),
+            "kind": kind.name, "apiVersion": kind.api_version(),
             "metadata": { "resourceVersion": version.to_string(), "annotations": annotations },
         });
         if self.metadata {
@@ -145,7 +145,7 @@ impl Turn {
                         if let Some((event, object)) = change.told(kind, namespace, selector) {
                             self.tell(event, object);
                         } else if change.key.is_none() && self.watch.has_bookmarks {
-                            self.bookmark(change.version, json!({}));
+                            self.bookmark(change.version, &json!({}));
                         }
                     }
                     self.told = state.store.version();

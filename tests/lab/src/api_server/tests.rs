@@ -1,6 +1,6 @@
 //! The server as kube's own client sees it.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Context as _, Result};
 use futures_util::{Stream, StreamExt as _};
@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Node, Pod},
 };
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Api, ResourceExt as _,
     api::{
         DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent,
         WatchParams,
@@ -371,10 +371,10 @@ fn polled<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> 
     receiver
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watcher_goes_on_after_every_way_in_which_a_watch_ends() -> Result<()> {
     let server = ApiServer::start().await?;
-    let api: Api<Namespace> = Api::all(server.client());
+    let api: Api<Namespace> = Api::all(server.client_in_process(None));
     for strategy in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let mut objects = polled(watcher(api.clone(), strategy).default_backoff().applied_objects());
         for (number, cut) in [Cut::End, Cut::Break, Cut::Gone].into_iter().enumerate() {
@@ -409,7 +409,7 @@ async fn requests_fail_as_they_are_asked_to() -> Result<()> {
     api.get("one").await?;
     server.fail(1, Fault::Reset, |_| true);
     assert!(matches!(api.get("one").await, Err(kube::Error::HyperError(_) | kube::Error::Service(_))));
-    server.fail(1, Fault::AnswerLost, |request| request.is_apply());
+    server.fail(1, Fault::AnswerLost, super::Recorded::is_apply);
     let lost = api.patch("two", &apply("us"), &Patch::Apply(config_map("two", &json!({})))).await;
     assert!(!matches!(lost, Ok(_) | Err(kube::Error::Api(_))));
     assert!(server.object("ConfigMap", "default", "two").is_some(), "it was done");
@@ -465,7 +465,7 @@ async fn paused_time_flies_without_sockets() -> Result<()> {
     let mut events = pin!(api.watch(&WatchParams::default().timeout(290), "0").await?);
     assert_eq!(next(&mut events).await?.0, "ADDED");
     assert!(
-        tokio::time::timeout(Duration::from_secs(300), events.next()).await?.is_none(),
+        tokio::time::timeout(Duration::from_mins(5), events.next()).await?.is_none(),
         "it ends by its timeout"
     );
     Ok(())
@@ -597,14 +597,21 @@ async fn what_a_real_server_refuses_is_refused() -> Result<()> {
 async fn only_metadata_is_sent_to_who_asks_for_no_more() -> Result<()> {
     let server = ApiServer::start().await?;
     server.put(pod("one", "node-1", &json!({})));
-    let api: Api<PartialObjectMeta<Pod>> = Api::all(server.client());
+    let here = watcher::Config::default().fields("spec.nodeName=node-1");
     let mut pods =
-        pin!(watcher(api, watcher::Config::default().fields("spec.nodeName=node-1")).applied_objects());
-    assert_eq!(pods.next().await.context("it is there")??.name_any(), "one");
+        polled(watcher(Api::<PartialObjectMeta<Pod>>::all(server.client()), here).applied_objects());
+    assert_eq!(pods.recv().await.context("it is there")??.name_any(), "one");
     server.wait_for_watch("/api/v1/pods").await;
-    let lists: BTreeMap<_, _> =
-        server.requests().into_iter().map(|request| (request.number, request.accept)).collect();
-    assert!(lists.values().all(|accept| accept.contains("as=PartialObjectMetadata")), "{lists:?}");
-    assert_eq!(Pod::plural(&()), "pods");
+    server.put(pod("two", "node-1", &json!({ "a": "b" })));
+    let two = pods.recv().await.context("it is told")??;
+    assert_eq!(
+        (two.name_any(), two.types.map(|types| types.kind)),
+        ("two".into(), Some("PartialObjectMetadata".into()))
+    );
+    let requests = server.requests();
+    assert!(
+        requests.iter().all(|request| request.accept.contains("as=PartialObjectMetadata")),
+        "{requests:?}"
+    );
     Ok(())
 }

@@ -199,7 +199,7 @@ impl State {
             return Err(Failure::precondition(kind, name, &what));
         }
         let empty =
-            json!({ "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": { "name": name } });
+            json!({ "apiVersion": kind.api_version(), "kind": kind.name, "metadata": { "name": name } });
         let (live, owned) = stored.unwrap_or_else(|| (empty, Ownership::default()));
         let (mut merged, mut ownership) = (live.clone(), owned.clone());
         ownership
@@ -259,7 +259,7 @@ impl Write {
             object["metadata"] = json!({});
         }
         let api_version = kind.api_version();
-        for (field, wanted) in [("apiVersion", api_version.as_str()), ("kind", kind.kind.as_str())] {
+        for (field, wanted) in [("apiVersion", api_version.as_str()), ("kind", kind.name.as_str())] {
             match object[field].as_str().unwrap_or_default() {
                 "" if !kind.is_custom() => object[field] = wanted.into(),
                 given if given == wanted => {}
