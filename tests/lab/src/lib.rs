@@ -1,6 +1,7 @@
 //! Networks to test `mtu-agent` in. Not shipped; shared by the tests and the benches.
 //!
 //! - [`agent`]: the agent as a process on a lab's node, and what it tells.
+//! - [`api_server`]: an API server that refuses what a real one refuses, records, and fails on purpose.
 //! - [`docker`]: the seed problem, real: a server, a node, a pod, and real dockerds at level 2 and 3.
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
 //! - [`promtool`]: what Prometheus' own tool says of metrics.
@@ -8,6 +9,7 @@
 //! - [`wall_clock`]: a wall clock of a process's own, which steps.
 
 pub mod agent;
+pub mod api_server;
 pub mod docker;
 pub mod network;
 pub mod promtool;
