@@ -40,13 +40,13 @@ impl Running {
     async fn start() -> Result<Self> {
         let key = client::new_key()?;
         let (values, told) = watch::channel(Arc::new(of_pool(1450)?));
-        let (keys, keys_seen) = watch::channel(Some(Arc::clone(&key)));
+        let (keys, latest) = watch::channel(Some(Arc::clone(&key)));
         let registry = Registry::new();
         let metrics = WebhookMetrics::register(&registry)?;
-        let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, keys_seen, metrics).await?;
+        let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, latest, metrics).await?;
         let address = webhook.address();
-        let (shutdown, shut_down) = oneshot::channel();
-        let ended = tokio::spawn(webhook.run(async move { drop(shut_down.await) }));
+        let (shutdown, its_end) = oneshot::channel();
+        let ended = tokio::spawn(webhook.run(async move { drop(its_end.await) }));
         Ok(Self { address, values, keys, key, registry, shutdown, ended })
     }
 

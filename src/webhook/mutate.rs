@@ -92,11 +92,12 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
         return concluded(additions, &warnings, Effect::Annotated, &[]);
     }
 
+    let known = policy.known();
     let policy = told(pod, *policy, &mut warnings);
     let named = Named::of(pod);
     let dinds: Vec<_> = recognised(pod, &named)
         .map(|(at, container, shape)| {
-            let outcome = decide(container, shape, mode, policy.mtu);
+            let outcome = decide(container, shape, mode, known);
             Dind { at, container, shape, outcome }
         })
         .collect();
@@ -105,7 +106,7 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
         return Mutation::default();
     }
     warnings.extend(dinds.iter().filter_map(|dind| {
-        let warning = dind.outcome.warning(policy.mtu)?;
+        let warning = dind.outcome.warning(known)?;
         Some(format!("container {}: {warning}", dind.container.name))
     }));
     warnings.extend(says.iter().cloned());
@@ -159,7 +160,7 @@ fn told(pod: &Pod, policy: Policy, warnings: &mut Vec<String>) -> Policy {
     if own.is_some_and(|own| DindMtu::parse(own).is_none()) {
         warnings.push(format!("{DIND_MTU} was no MTU: it is {} now", told.mtu));
     } else if own.is_some_and(|own| own != told.mtu.to_string()) {
-        warnings.push(format!("{DIND_MTU} was more than fits, or not the node's: it is {} now", told.mtu));
+        warnings.push(format!("{DIND_MTU} came with another value: it is {} now", told.mtu));
     }
     told
 }
@@ -211,7 +212,7 @@ fn complaints(pod: &Pod, named: &Named<'_>, is_none_recognised: bool) -> Vec<Str
     says
 }
 
-fn decide(container: &Container, shape: Shape, mode: Mode, mtu: DindMtu) -> Outcome {
+fn decide(container: &Container, shape: Shape, mode: Mode, known: Option<DindMtu>) -> Outcome {
     match mode {
         Mode::Variable => match Variable::of(container) {
             Variable::Absent | Variable::Ours => Outcome::Variable,
@@ -219,7 +220,7 @@ fn decide(container: &Container, shape: Shape, mode: Mode, mtu: DindMtu) -> Outc
         },
         Mode::DaemonJson => Outcome::NotYet,
         Mode::Args | Mode::None | Mode::Unknown => match shape {
-            Shape::Plain => by_flag(container, mtu),
+            Shape::Plain => by_flag(container, known),
             Shape::Shell
             | Shape::Wrapped
             | Shape::ConfigFile
@@ -230,9 +231,10 @@ fn decide(container: &Container, shape: Shape, mode: Mode, mtu: DindMtu) -> Outc
     }
 }
 
-fn by_flag(container: &Container, mtu: DindMtu) -> Outcome {
+fn by_flag(container: &Container, known: Option<DindMtu>) -> Outcome {
+    let exceeds = |own: u32| known.is_some_and(|mtu| own > mtu.get().into());
     match (flag(container), Variable::of(container)) {
-        (MtuFlag::Bytes(own), _) if own > mtu.get().into() => Outcome::Exceeds(own),
+        (MtuFlag::Bytes(own), _) if exceeds(own) => Outcome::Exceeds(own),
         (MtuFlag::Bytes(own), _) => Outcome::Kept(own),
         (MtuFlag::Variable, _) => Outcome::KeptReference,
         (MtuFlag::Unreadable, _) => Outcome::KeptUnreadable,

@@ -18,7 +18,7 @@ pub enum Outcome {
     UnclearVariable,
     /// The variable alone was asked for, and the user has one.
     KeptVariable,
-    /// The user's `--mtu` is no larger.
+    /// The user's `--mtu` is no larger than what is known to fit.
     Kept(u32),
     /// The user's `--mtu` is larger, and stays.
     Exceeds(u32),
@@ -69,8 +69,8 @@ impl Outcome {
         }
     }
 
-    /// What the user may not expect, if `mtu` is what fits.
-    pub(super) fn warning(self, mtu: DindMtu) -> Option<String> {
+    /// What the user may not expect, if it is `known` what fits.
+    pub(super) fn warning(self, known: Option<DindMtu>) -> Option<String> {
         match self {
             Self::Told
             | Self::Variable
@@ -79,9 +79,12 @@ impl Outcome {
             | Self::KeptReference
             | Self::Refused(Shape::Rootless) => None,
             Self::OwnVariable(own) => {
-                (own > mtu).then(|| format!("its own {DIND_MTU_ENV}={own} is kept, but only {mtu} fits"))
+                let mtu = known.filter(|mtu| own > *mtu)?;
+                Some(format!("its own {DIND_MTU_ENV}={own} is kept, but only {mtu} fits"))
             }
-            Self::Exceeds(own) => Some(format!("its own --mtu={own} is kept, but only {mtu} fits")),
+            Self::Exceeds(own) => {
+                known.map(|mtu| format!("its own --mtu={own} is kept, but only {mtu} fits"))
+            }
             Self::UnclearVariable | Self::KeptUnreadable | Self::Refused(_) | Self::NotYet => {
                 Some(self.status())
             }

@@ -83,6 +83,14 @@ impl Policy {
             .unwrap_or(Self { mtu: DindMtu::FALLBACK, source: Source::Fallback })
     }
 
+    /// What is known to fit, if anything is.
+    pub fn known(&self) -> Option<DindMtu> {
+        match self.source {
+            Source::Node | Source::Pools | Source::Pod => Some(self.mtu),
+            Source::Fallback => None,
+        }
+    }
+
     /// What the annotation is to say, of a pod that came with one.
     ///
     /// A smaller one stays, unless the node is known: its own value would replace it at binding, too.

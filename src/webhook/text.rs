@@ -25,10 +25,12 @@ pub(super) fn warning(text: &str) -> String {
     cut(&format!("mtu-agent: {text}"), WARNING_BYTES)
 }
 
+/// Names are not validated yet when a pod is admitted, and a warning with control characters is dropped.
 fn cut(text: &str, bytes: usize) -> String {
     const MORE: &str = "...";
+    let text = text.replace(char::is_control, "?");
     if text.len() <= bytes {
-        return text.to_owned();
+        return text;
     }
     let most = bytes - MORE.len();
     let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
@@ -45,6 +47,7 @@ mod tests {
         assert_eq!(cut("1234567", 7), "1234567");
         assert_eq!(cut("12345678", 7), "1234...");
         assert_eq!(cut("123\u{e9}5678", 7), "123...");
+        assert_eq!(cut("a\nb\u{7f}", 7), "a?b?");
         assert_eq!(warning(&"x".repeat(500)).len(), WARNING_BYTES);
     }
 

@@ -47,10 +47,8 @@ fn expanded(text: &str, environment: &BTreeMap<String, String>) -> String {
             out.push('$');
             rest = after;
         } else if let Some((name, after)) = name {
-            match environment.get(name) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(&format!("$({name})")),
-            }
+            let unresolved = || format!("$({name})");
+            out.push_str(&environment.get(name).cloned().unwrap_or_else(unresolved));
             rest = after;
         } else {
             out.push('$');

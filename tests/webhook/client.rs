@@ -21,7 +21,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// What the certificates are for.
-const NAME: &str = "webhook.test";
+pub(crate) const NAME: &str = "webhook.test";
 
 /// A key that signed its own certificate.
 pub(crate) fn new_key() -> Result<Arc<CertifiedKey>> {
@@ -61,7 +61,11 @@ impl Client {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
         self.0.ready().await.context("the connection is closed")?;
-        let request = Request::builder().method(method).uri(path).header("host", NAME);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", NAME)
+            .header("content-type", "application/json");
         let response = self.0.send_request(request.body(Full::new(body))?).await.context("send a request")?;
         let status = response.status();
         Ok((status, response.into_body().collect().await.context("read the answer")?.to_bytes()))

@@ -233,6 +233,28 @@ fn it_injects_although_the_pools_have_1500_and_says_when_nothing_is_known() {
 }
 
 #[test]
+fn where_nothing_is_known_no_mtu_of_a_user_is_too_large() {
+    let nothing = Policy { mtu: DindMtu::FALLBACK, source: Source::Fallback };
+    let variable = json!([{"name": DIND_MTU_ENV, "value": "1500"}]);
+    for (spec, outcome) in [
+        (json!({"args": ["--mtu=1500"]}), Outcome::Kept(1500)),
+        (json!({"env": variable}), Outcome::OwnVariable(DindMtu::parse("1500").expect("it is a size"))),
+    ] {
+        let typed = serde_json::from_value(pod(json!([dind(spec)]), json!({}))).expect("it is a pod");
+        let mutation = mutate(&typed, &nothing);
+        assert_eq!(mutation.containers, [(Shape::Plain, outcome)]);
+        assert_eq!(mutation.warnings.len(), 1, "that nothing is known: {:?}", mutation.warnings);
+    }
+}
+
+#[test]
+fn an_mtu_of_a_user_is_compared_with_what_fits_and_not_with_the_users_annotation() {
+    let container = dind(json!({"args": ["--mtu=1450"]}));
+    let (_, status, warnings) = told(container, json!({DIND_MTU: "1300"}));
+    assert_eq!((status.as_str(), warnings), ("mtu=1300 from=pod; dind: kept (its own --mtu=1450)", vec![]));
+}
+
+#[test]
 fn warnings_are_few_and_short() {
     let name = "n".repeat(63);
     let many = (0..10).map(|_| json!({"name": name, "command": ["sh", "-c", "dockerd"]}));
