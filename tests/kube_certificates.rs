@@ -192,7 +192,7 @@ impl Cluster {
         for root in CertificateDer::pem_slice_iter(&self.bundle()) {
             roots.add(root.expect("a bundle is PEM")).expect("it is a CA");
         }
-        let wall: Arc<dyn TimeProvider> = Arc::clone(&self.wall) as _;
+        let wall: Arc<dyn TimeProvider> = self.wall.clone();
         let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), wall);
         let config = config.with_safe_default_protocol_versions().expect("ring has what TLS needs");
         let config = config.with_root_certificates(roots).with_no_client_auth();
@@ -244,13 +244,13 @@ impl Replica {
 
     /// The key that it serves with, once it has one.
     async fn key(&mut self) -> CertificateDer<'static> {
-        leaf(&self.keys.wait_for(Option::is_some).await.expect("the replica follows"))
+        leaf(self.keys.wait_for(Option::is_some).await.expect("the replica follows").as_ref())
     }
 
     /// The key that it serves with after this one.
     async fn key_after(&mut self, last: &CertificateDer<'static>) -> CertificateDer<'static> {
-        let is_new = |key: &Option<Arc<CertifiedKey>>| key.is_none() || leaf(key) != *last;
-        leaf(&self.keys.wait_for(is_new).await.expect("the replica follows"))
+        let is_new = |key: &Option<Arc<CertifiedKey>>| key.is_none() || leaf(key.as_ref()) != *last;
+        leaf(self.keys.wait_for(is_new).await.expect("the replica follows").as_ref())
     }
 }
 
@@ -279,8 +279,8 @@ impl Connection {
     }
 }
 
-fn leaf(key: &Option<Arc<CertifiedKey>>) -> CertificateDer<'static> {
-    key.as_ref().expect("a key that was there stays").cert[0].clone()
+fn leaf(key: Option<&Arc<CertifiedKey>>) -> CertificateDer<'static> {
+    key.expect("a key that was there stays").cert[0].clone()
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -496,7 +496,11 @@ async fn two_who_think_that_they_lead_end_with_one_certificate_that_is_trusted()
     let pem = bytes(&cluster.secret()["data"]["tls.crt"]);
     let issued = CertificateDer::from_pem_slice(&pem).expect("it is a certificate");
     for replica in &mut replicas {
-        replica.keys.wait_for(|key| key.is_some() && leaf(key) == issued).await.expect("the replica follows");
+        replica
+            .keys
+            .wait_for(|key| key.is_some() && leaf(key.as_ref()) == issued)
+            .await
+            .expect("the replica follows");
         assert_eq!(cluster.accepted(replica).await, issued);
     }
     let done = cluster.api.writes().into_iter().filter(|write| write.status == Some(200));
@@ -592,7 +596,11 @@ async fn what_cert_manager_makes_is_served_and_nothing_is_written() {
     for _ in 0..2 {
         cluster.put_secret(&made.secret()["data"]);
         let key = maker.key().await;
-        replica.keys.wait_for(|served| served.is_some() && leaf(served) == key).await.expect("it follows");
+        replica
+            .keys
+            .wait_for(|served| served.is_some() && leaf(served.as_ref()) == key)
+            .await
+            .expect("it follows");
         made.wall.set_forward(61 * DAY);
         maker.key_after(&key).await;
     }

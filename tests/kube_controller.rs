@@ -81,8 +81,8 @@ async fn a_namespace_has_the_smallest_of_the_pools_that_it_names() -> Result<()>
         assert_eq!(of_pools, ["1450", "1500", "1400"], "{name}");
     }
     let values = replica.until_values(|values| values.nodes.len() == 3).await?;
-    assert_eq!(values.of_node("node-2").map(|mtu| mtu.get()), Some(1400));
-    assert_eq!(values.of_namespace("cloud-only").map(|mtu| mtu.get()), Some(1450));
+    assert_eq!(values.of_node("node-2").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1400));
+    assert_eq!(values.of_namespace("cloud-only").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1450));
     assert_eq!(replica.metric("mtu_agent_controller_nodes{pool=\"metal\"}").await?, "1");
     assert_eq!(replica.metric("mtu_agent_controller_pool_dind_mtu_bytes{pool=\"metal\"}").await?, "1400");
     replica.stop().await
