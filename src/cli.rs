@@ -160,7 +160,7 @@ pub(crate) struct AgentArgs {
     pub(crate) listen: Option<SocketAddr>,
 
     /// Where to serve /metrics and nothing else, for others: the node's address
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_METRICS_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_METRICS_LISTEN", value_parser = address_and_port)]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// Directory of the host files [default: /run/mtu-agent]
@@ -248,6 +248,18 @@ pub(crate) fn no_color() -> bool {
 fn max_mtu(text: &str) -> Result<PathMtu, String> {
     let value = text.parse().ok().and_then(|value| PathMtu::new(value).ok());
     value.ok_or_else(|| format!("{text:?} is not the size of an IP packet: give 68 to 65535"))
+}
+
+/// An IPv6 address may come without its brackets: a manifest can only append the port to what Kubernetes gives.
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    let bare = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    };
+    let parsed = text.parse().ok().or_else(bare);
+    parsed.ok_or_else(|| {
+        format!("{text:?} is no address and port: give them as 192.0.2.1:9817 or [2001:db8::1]:9817")
+    })
 }
 
 /// A DNS subdomain, as Kubernetes has it (RFC 1123).

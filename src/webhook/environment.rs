@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn variable(env: Value) -> Variable {
+    fn variable(env: &Value) -> Variable {
         let container = serde_json::from_value(json!({"name": "dind", "env": env}));
         Variable::of(&container.expect("it is a container"))
     }
@@ -62,14 +62,14 @@ mod tests {
         let of_user = |value: &str| json!({"name": DIND_MTU_ENV, "value": value});
         let from_map =
             json!({"name": DIND_MTU_ENV, "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}});
-        assert_eq!(variable(json!([{"name": "OTHER", "value": "1"}])), Variable::Absent);
-        assert_eq!(variable(json!([ours])), Variable::Ours);
+        assert_eq!(variable(&json!([{"name": "OTHER", "value": "1"}])), Variable::Absent);
+        assert_eq!(variable(&json!([ours])), Variable::Ours);
         assert_eq!(
-            variable(json!([of_user("1400")])),
+            variable(&json!([of_user("1400")])),
             Variable::Bytes(DindMtu::parse("1400").expect("it is a size"))
         );
         for unclear in [of_user(""), of_user("$(OTHER)"), from_map, json!({"name": DIND_MTU_ENV})] {
-            assert_eq!(variable(json!([ours, unclear])), Variable::Unclear, "{unclear}");
+            assert_eq!(variable(&json!([ours, unclear])), Variable::Unclear, "{unclear}");
         }
     }
 }

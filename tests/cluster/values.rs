@@ -156,7 +156,7 @@ async fn event_about(cluster: &Cluster, namespace: &str, pod: &Pod) -> Result<()
         }
         anyhow::bail!("the watch has ended")
     };
-    let told = tokio::time::timeout(std::time::Duration::from_secs(60), told).await;
+    let told = tokio::time::timeout(std::time::Duration::from_mins(1), told).await;
     told.with_context(|| format!("waited in vain for an Event about {}", pod.name_any()))?
 }
 

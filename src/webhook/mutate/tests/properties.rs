@@ -170,7 +170,7 @@ fn list<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     pod["spec"][list].as_array().into_iter().flatten()
 }
 
-fn all<'a>(pod: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn all(pod: &Value) -> impl Iterator<Item = &Value> {
     list(pod, "initContainers").chain(list(pod, "containers"))
 }
 
