@@ -157,6 +157,24 @@ fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
     }
 }
 
+/// What knows the webhook's private key has no way to put it anywhere but into the Secret.
+#[test]
+fn a_private_key_goes_to_no_disk() {
+    const DISK: [&str; 4] = ["fs::", "File::", "tempfile", "rustix"];
+    let knows = |file: &PathBuf| {
+        let path = file.to_string_lossy();
+        path.contains("certificates") || path.contains("serving_key") || path.contains("webhook")
+    };
+    let files: Vec<_> = LAYERS.into_iter().flat_map(files_of).filter(knows).collect();
+    assert!(files.contains(&source("controller/certificates/cluster.rs")));
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(file).expect("source is text");
+        for disk in DISK {
+            assert!(!text.contains(disk), "{} names {disk}", file.display());
+        }
+    }
+}
+
 #[test]
 fn the_library_has_no_module_outside_of_the_layers() {
     let library = fs::read_to_string(source("lib.rs")).expect("source is text");

@@ -1,6 +1,6 @@
 //! What the agent asks of the API server, request by request, in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ const PODS: &str = "/api/v1/pods";
 
 /// The first write is not later, nor is one that is tried again after a first failure.
 const SOON: Duration = Duration::from_secs(11);
+/// From one write to the next at least.
+const LEAST: Duration = Duration::from_secs(1);
 /// Details wait so long for each other.
 const DETAILS: Duration = Duration::from_secs(31);
 /// Whatever was waited for has come, and nothing is repeated yet.
@@ -61,11 +63,12 @@ impl Run {
         Ok(Self { server, publishing, metrics, node_uid })
     }
 
-    /// One that has told this value.
+    /// One that has told this value, and may tell another one at once.
     async fn having_told(mtu: u32) -> Result<Self> {
         let run = Self::start().await?;
         run.tell(mtu);
         run.until_written(2).await;
+        sleep(LEAST).await;
         Ok(run)
     }
 
@@ -232,10 +235,34 @@ async fn it_is_repeated_about_hourly_with_the_time_of_its_change() -> Result<()>
     Ok(())
 }
 
+/// Also where something changes all the time, which alone has only the status written.
+#[tokio::test(start_paused = true)]
+async fn its_owner_is_written_again_after_an_hour_of_changes() -> Result<()> {
+    let run = Run::having_told(1400).await?;
+    for minute in 0..70 {
+        run.tell(1400 - minute % 2);
+        sleep(Duration::from_mins(1)).await;
+    }
+    let objects = run.written().into_iter().filter(|(path, _)| path == OBJECT).count();
+    assert_eq!(objects, 2);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_comes_and_goes_is_written_once_a_second_at_most() -> Result<()> {
+    let run = Run::having_told(1400).await?;
+    for times in 0..1000 {
+        run.tell(1300 + times % 2);
+        sleep(Duration::from_millis(10)).await;
+    }
+    let statuses = run.written().len() - 2;
+    assert!((9..=11).contains(&statuses), "{statuses} in ten seconds");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_value_is_one_request_at_once() -> Result<()> {
     let run = Run::having_told(1400).await?;
-    sleep(Duration::from_secs(1)).await;
     let began = now();
     run.tell(1300);
     let writes = run.until_written(3).await;
@@ -317,7 +344,7 @@ async fn a_server_that_fails_is_tried_again_and_again_ever_less_often() -> Resul
     let failed = run.written().len() - 2;
     // Nine while the ceiling doubles, then one in 150 s on average.
     assert!((20..=90).contains(&failed), "{failed} attempts in two hours");
-    assert!(run.written()[2..].iter().all(|it| *it == (STATUS.to_owned(), Some(500))));
+    assert!(run.written()[2..].iter().all(|(_, status)| *status == Some(500)));
     run.server.heal();
     run.until_status(|status| status["dindMtu"] == 1300).await;
     assert_eq!(run.attempts("error"), u64::try_from(failed)?);
@@ -388,6 +415,36 @@ async fn it_is_gone_with_its_node_and_not_with_its_agent() -> Result<()> {
     assert!(server.object("NodeMtu", "", NODE).is_some());
     server.delete("Node", "", NODE);
     server.wait_for_absence("NodeMtu", "", NODE).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_needs_no_permission_but_these() -> Result<()> {
+    let run = Run::having_told(1400).await?;
+    run.server.wait_for_watch(PODS).await;
+    let used = run.server.used_permissions(None).into_iter().map(|it| (it.resource, it.verb));
+    let expected = [
+        ("nodemtus", "create"),
+        ("nodemtus", "patch"),
+        ("nodemtus/status", "patch"),
+        ("pods", "list"),
+        ("pods", "watch"),
+    ];
+    let expected = expected.map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
+    assert_eq!(used.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    Ok(())
+}
+
+/// What a server forbids is told and tried again; the rest goes on.
+#[tokio::test(start_paused = true)]
+async fn without_permission_for_pods_all_else_is_told() -> Result<()> {
+    let run = Run::start().await?;
+    run.server.fail(usize::MAX, Fault::status(403), |it| it.path == PODS);
+    run.tell(1400);
+    run.until_status(|status| status["dindMtu"] == 1400).await;
+    sleep(LONG).await;
+    let lists = run.server.requests().iter().filter(|it| it.path == PODS).count();
+    assert!((8..=60).contains(&lists), "{lists} in forty minutes");
     Ok(())
 }
 

@@ -192,7 +192,7 @@ impl Cluster {
         for root in CertificateDer::pem_slice_iter(&self.bundle()) {
             roots.add(root.expect("a bundle is PEM")).expect("it is a CA");
         }
-        let wall: Arc<dyn TimeProvider> = self.wall.clone();
+        let wall = Arc::<Wall>::clone(&self.wall);
         let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), wall);
         let config = config.with_safe_default_protocol_versions().expect("ring has what TLS needs");
         let config = config.with_root_certificates(roots).with_no_client_auth();
@@ -426,8 +426,11 @@ async fn a_renewal_is_served_at_once_and_drops_no_connection() {
     let first = replica.key().await;
     let mut open = cluster.connect(&replica).await.expect("it is accepted");
     let bundle = cluster.bundle();
+    cluster.api.wait_for_watch(CONFIGURATIONS_PATH).await; // the leader waits for the day on which it is due
     cluster.wall.set_forward(61 * DAY);
     let second = replica.key_after(&first).await;
+    let noticed = cluster.wall.now().duration_since(*START + 61 * DAY);
+    assert!(noticed < SignedDuration::from_mins(61), "a clock that was set is noticed within the hour");
     assert_eq!(cluster.accepted(&replica).await, second);
     assert!(open.is_open().await, "who is connected stays so");
     assert_eq!(cluster.bundle(), bundle);
@@ -585,6 +588,19 @@ async fn after_its_watches_broke_it_hears_again() {
         cluster.configuration(|configuration| have_authorities(configuration, 1)).await;
         cluster.connect(&replica).await.expect("it is trusted");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_bundle_away_each_time_is_answered_each_time_but_in_no_haste() {
+    let (cluster, _replica) = Cluster::serving().await;
+    let before = cluster.wall.now();
+    let written = cluster.api.writes().len();
+    for _ in 0..10 {
+        cluster.apply_configuration();
+        cluster.configuration(|configuration| have_authorities(configuration, 1)).await;
+    }
+    assert_eq!(words(&cluster.api.writes()[written..]), ["announce"; 10]);
+    assert!(cluster.wall.now() >= before + SignedDuration::from_secs(10 * 5));
 }
 
 /// With cert-manager, nobody is ever told that they lead.

@@ -6,22 +6,21 @@ mod election;
 mod events;
 #[path = "kube_controller/faults.rs"]
 mod faults;
+#[path = "kube_controller/program.rs"]
+mod program;
 #[path = "kube_controller/replica.rs"]
 mod replica;
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::publish::kubernetes::names::CONFIG_MAP;
 use mtu_lab::api_server::ApiServer;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use replica::{
-    Replica, cluster, config_map_writes, holder, is_config_map_write, labelled, namespace, node, report,
-    report_with, said, used,
+    Replica, cluster, config_map_writes, labelled, namespace, node, report, report_with, said, used,
 };
 
 /// The entries of a ConfigMap that says 1450 for `cloud`, the only pool.
@@ -81,8 +80,8 @@ async fn a_namespace_has_the_smallest_of_the_pools_that_it_names() -> Result<()>
         assert_eq!(of_pools, ["1450", "1500", "1400"], "{name}");
     }
     let values = replica.until_values(|values| values.nodes.len() == 3).await?;
-    assert_eq!(values.of_node("node-2").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1400));
-    assert_eq!(values.of_namespace("cloud-only").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1450));
+    assert_eq!(values.of_node("node-2").map(LinkMtu::get), Some(1400));
+    assert_eq!(values.of_namespace("cloud-only").map(LinkMtu::get), Some(1450));
     assert_eq!(replica.metric("mtu_agent_controller_nodes{pool=\"metal\"}").await?, "1");
     assert_eq!(replica.metric("mtu_agent_controller_pool_dind_mtu_bytes{pool=\"metal\"}").await?, "1400");
     replica.stop().await
@@ -327,7 +326,7 @@ async fn it_needs_these_permissions_and_no_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_metrics_are_to_prometheus_taste() -> Result<()> {
+async fn its_pages_are_metrics_health_and_readiness() -> Result<()> {
     let server = cluster().await?;
     labelled(&server, "ci", None);
     let replica = Replica::start(&server, "a").await?;
@@ -338,31 +337,6 @@ async fn its_metrics_are_to_prometheus_taste() -> Result<()> {
     let other = replica.page("/v1/survey").await?;
     assert!(!other.0, "the controller has no survey");
     replica.stop().await
-}
-
-#[tokio::test]
-async fn the_program_leads_and_on_sigterm_lets_go_of_the_lease() -> Result<()> {
-    let server = cluster().await?;
-    labelled(&server, "ci", None);
-    let arguments =
-        ["controller", "--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0", "--identity", "it"];
-    let mut program = Command::new(env!("CARGO_BIN_EXE_mtu-agent"))
-        .args(arguments)
-        .env("KUBECONFIG", server.kubeconfig(None)?)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("start it")?;
-    said(&server, "ci", "1450").await;
-    assert_eq!(holder(&server).as_deref(), Some("it"));
-    kill(Pid::from_raw(i32::try_from(program.id())?), Signal::SIGTERM)?;
-    let status = tokio::task::spawn_blocking(move || program.wait()).await??;
-    assert_eq!(status.code(), Some(0));
-    assert_eq!(holder(&server), None, "it is free at once");
-    let version = concat!("mtu-agent/", env!("CARGO_PKG_VERSION"));
-    assert!(server.requests().iter().all(|request| request.user_agent == version));
-    assert!(server.writes().iter().any(is_config_map_write));
-    Ok(())
 }
 
 /// A ConfigMap as the controller makes it.

@@ -6,13 +6,16 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use mtu_agent::discovery::path::{Path, PathResult};
 use mtu_agent::discovery::survey::{Sources, Survey, look};
+use mtu_agent::domain::fleet::Pool;
 use mtu_agent::domain::mtu::{LinkMtu, PathMtu};
 use mtu_agent::domain::search::{Outcome, Verdict};
 use mtu_agent::domain::steady::SteadyMtu;
 use mtu_agent::kernel::counters::PacketCounters;
 use mtu_agent::probes::ledger::IgnoredCounts;
 use mtu_agent::publish::host_file::Written;
+use mtu_agent::publish::metrics::controller::{ConfigMapWrite, ControllerMetrics, EventTold, WatchKind};
 use mtu_agent::publish::metrics::{Metrics, SurveyReason};
+use mtu_agent::webhook::WebhookMetrics;
 use mtu_lab::promtool::check_metrics;
 
 #[test]
@@ -58,6 +61,25 @@ fn prometheus_likes_the_metrics_of_this_machine() -> Result<()> {
         tcp_mtu_probes_passed: None,
     });
     check_metrics(&metrics.render()).context("after it")
+}
+
+#[test]
+#[ignore = "needs promtool; `.ci/run lab` runs it"]
+fn prometheus_likes_the_metrics_of_a_controller() -> Result<()> {
+    let metrics = ControllerMetrics::new();
+    WebhookMetrics::register(metrics.registry())?;
+    check_metrics(&metrics.render()).context("before anything is known")?;
+
+    let pool = Pool { mtu: Some(LinkMtu::DOCKER_DEFAULT), nodes: 3, reporting: 2, old: 1 };
+    metrics.observe_pools(&[("default".to_owned(), pool)].into(), 1);
+    metrics.observe_leader(true);
+    metrics.observe_foreign(1);
+    metrics.config_map_written(ConfigMapWrite::Applied);
+    metrics.event_told(EventTold::Created);
+    metrics.watch_failed(WatchKind::Nodes);
+    let end = Timestamp::from_second(1_800_000_000)?;
+    metrics.observe_expiry(Some(end), Some(end));
+    check_metrics(&metrics.render()).context("after all of it")
 }
 
 #[test]

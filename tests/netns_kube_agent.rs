@@ -17,7 +17,9 @@ const MTU_AGENT: &str = env!("CARGO_BIN_EXE_mtu-agent");
 const NODE: &str = "node-1";
 const PUBLISHED: &str = "mtu_agent_published_dind_mtu_bytes";
 const UNREACHABLE: &str = "mtu_agent_publish_total{object=\"nodemtu\",result=\"unreachable\"}";
+// What is logged of trouble, once.
 const NOT_UP_TO_DATE: &str = "the NodeMtu is not up to date; it is tried again";
+const NOT_HEARD: &str = "changes of this node's pods are not heard; it is tried again";
 
 /// A node with a pod of 1450, and an API server on the node's loopback.
 struct Cluster {
@@ -80,6 +82,7 @@ fn without_an_api_server_the_host_is_told_and_afterwards_the_cluster_once() -> R
     let mut agent = cluster.spec()?.start(&cluster.lab)?;
     agent.until_ready()?;
     until_told_to_the_host(&agent, 1450)?;
+    agent.told(NOT_HEARD)?;
     let failures = |least: f64| {
         agent.until("attempts that failed", |agent| {
             Ok(agent.metrics()?.value(UNREACHABLE).filter(|count| *count >= least))
@@ -102,7 +105,9 @@ fn without_an_api_server_the_host_is_told_and_afterwards_the_cluster_once() -> R
     assert_eq!(writes, [object.clone(), object + "/status"]);
     let log = agent.log()?;
     let of = |message: &str| log.iter().filter(|line| line["message"] == message).count();
-    assert_eq!(of(NOT_UP_TO_DATE), 1, "each try: {log:#?}");
+    for trouble in [NOT_UP_TO_DATE, NOT_HEARD] {
+        assert_eq!(of(trouble), 1, "{trouble}: {log:#?}");
+    }
     let targets: BTreeSet<_> = log.iter().filter_map(|line| line["target"].as_str()).collect();
     assert!(targets.iter().all(|target| target.starts_with("mtu_agent")), "{targets:?}");
     Ok(())

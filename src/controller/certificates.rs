@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
+use kube::runtime::watcher::{self, watch_object};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{error::Elapsed, sleep, timeout};
@@ -124,9 +124,15 @@ pub async fn keep(
 
 /// Takes step after step. What the watches tell is no more than that it is time to look.
 async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -> Infallible {
-    let secret = watch_object(cluster.secrets.clone(), WEBHOOK_SECRET).default_backoff().map(drop);
-    let configuration = watch_object(cluster.configurations.clone(), WEBHOOK_CONFIGURATION);
-    let mut changes = pin!(stream::select(secret, configuration.default_backoff().map(drop)));
+    let watches = || {
+        let secret = watch_object(cluster.secrets.clone(), WEBHOOK_SECRET);
+        let configuration = watch_object(cluster.configurations.clone(), WEBHOOK_CONFIGURATION);
+        stream::select(
+            secret.default_backoff().map(|seen| heard(WEBHOOK_SECRET, seen)),
+            configuration.default_backoff().map(|seen| heard(WEBHOOK_CONFIGURATION, seen)),
+        )
+    };
+    let mut changes = pin!(watches());
     let mut leader = Leader { cluster, rotation: Rotation::new(hosts.clone()), configuration_is_gone: false };
     let mut backoff = BACKOFF;
     let mut steps = 0;
@@ -144,7 +150,9 @@ async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -
                 }
                 (backoff, steps) = (BACKOFF, 0);
                 let wait = until.duration_since(wall()).try_into().unwrap_or(Duration::ZERO);
-                let _ = timeout(RECKON_INTERVAL.min(wait), changes.next()).await;
+                if timeout(RECKON_INTERVAL.min(wait), changes.next()).await.is_err() {
+                    changes.set(watches()); // they may hang: see `follow`
+                }
             }
             Err(error) => {
                 let error = with_sources(&error);
@@ -153,6 +161,13 @@ async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -
                 backoff = MAX_BACKOFF.min(backoff * 2);
             }
         }
+    }
+}
+
+fn heard<T>(name: &str, seen: Result<T, watcher::Error>) {
+    if let Err(error) = seen {
+        let error = with_sources(&error);
+        warn!(name, error, "cannot watch what the webhook's certificates need; trying again");
     }
 }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    task::{LocalSet, spawn_local},
+    task::LocalSet,
     time::{interval, timeout},
 };
 
@@ -48,7 +48,7 @@ where
     let installed = Arc::clone(&cluster);
     // A task of its own, so that its panic ends nothing else.
     let tasks = LocalSet::new();
-    let outcome = tasks.run_until(spawn_local(async move {
+    let outcome = tasks.spawn_local(async move {
         let whole = async {
             install::install(&installed).await.context("install")?;
             test.await
@@ -56,8 +56,8 @@ where
         timeout(WHOLE_TEST, whole)
             .await
             .with_context(|| format!("the test took longer than {WHOLE_TEST:?}"))?
-    }));
-    let outcome = outcome.await;
+    });
+    let outcome = tasks.run_until(outcome).await;
     if !matches!(outcome, Ok(Ok(()))) {
         cluster.tell_logs();
     }

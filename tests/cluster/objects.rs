@@ -1,7 +1,7 @@
 //! Nodes that no machine stands for, namespaces, pods that no scheduler looks at, and tokens.
 
 use anyhow::{Context as _, Result};
-use http::Request;
+use hyper::Request;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
 use kube::{
     Api, Client, ResourceExt as _,

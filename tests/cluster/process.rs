@@ -26,7 +26,7 @@ impl Process {
         let child = Command::new(env!("CARGO_BIN_EXE_mtu-agent"))
             .args(arguments)
             .env("KUBECONFIG", cluster.kubeconfig_of(name, token)?)
-            .env("MTU_AGENT_LOG", "debug")
+            .env("MTU_AGENT_LOG", "mtu_agent=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)

@@ -1,6 +1,7 @@
 //! What goes wrong between the controller and the API server.
 
 use anyhow::Result;
+use mtu_agent::domain::mtu::LinkMtu;
 use mtu_lab::api_server::{Cut, Fault};
 
 use super::replica::{
@@ -57,7 +58,7 @@ async fn what_was_known_stays_while_the_api_server_is_away() -> Result<()> {
     server.away().await?;
     assert!(replica.page("/readyz").await?.0);
     let values = replica.values.borrow().clone();
-    assert_eq!(values.of_namespace("ci").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1450));
+    assert_eq!(values.of_namespace("ci").map(LinkMtu::get), Some(1450));
     server.back().await?;
     server.wait_for_watches("four watches", |watches| (watches.len() == 4).then_some(())).await;
     assert_eq!(config_map_writes(&server).len(), 1);
@@ -132,7 +133,7 @@ async fn thousands_of_objects_come_in_pages() -> Result<()> {
     said(&server, "ci", "1390").await;
     assert_eq!(config_map_writes(&server).len(), 1, "nothing is concluded from the first pages");
     let values = replica.until_values(|values| values.nodes.len() == 1202).await?;
-    assert_eq!(values.of_node("many-1200").map(mtu_agent::domain::mtu::LinkMtu::get), Some(1390));
+    assert_eq!(values.of_node("many-1200").map(LinkMtu::get), Some(1390));
     let pages = server.requests();
     let pages = pages.iter().filter(|it| it.path == "/api/v1/nodes" && !it.is_watch()).count();
     assert_eq!(pages, 3);

@@ -74,6 +74,9 @@ fn what_cannot_change_while_it_runs_is_refused_whole() {
     let old = config("").unwrap();
     let new = config("listen = \"127.0.0.1:1\"\nmax_dind_mtu = 1400").unwrap();
     assert!(old.replace(new).unwrap_err().to_string().contains("listen changed, which takes a restart"));
+    let new = config("metrics_listen = \"192.0.2.2:9817\"").unwrap();
+    let refused = old.replace(new).unwrap_err().to_string();
+    assert!(refused.contains("metrics_listen changed, which takes a restart"), "{refused}");
     let new = config("max_dind_mtu = 1400").unwrap();
     assert_eq!(old.replace(new.clone()).unwrap(), new);
 }

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use kube::runtime::utils::Backoff as Resettable;
-
 use crate::agent::spread::seed;
 
 /// The ceiling after the first failure.
@@ -38,21 +36,6 @@ impl Backoff {
     /// After a success.
     pub(super) fn reset(&mut self) {
         self.ceiling = FIRST;
-    }
-}
-
-/// For a watch.
-impl Iterator for Backoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(self.wait())
-    }
-}
-
-impl Resettable for Backoff {
-    fn reset(&mut self) {
-        self.reset();
     }
 }
 

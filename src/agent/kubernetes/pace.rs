@@ -1,6 +1,6 @@
 //! When to write. Pure: takes `now`.
 //!
-//! A change of the value goes out at once. What else changes does so with every container of a busy node, and waits until
+//! A change of the value goes out at once, if the last write is a second ago. What else changes does so with every container of a busy node, and waits until
 //! the last write is some time ago. What does not change is repeated about hourly. After a failure everything waits.
 
 use std::time::Duration;
@@ -12,6 +12,8 @@ use crate::agent::spread::seed;
 
 /// The first write is so late at most: 5,000 agents that start together do not meet at the API server.
 pub(super) const SPREAD: Duration = Duration::from_secs(10);
+/// From one write to the next, whatever changes: a default route that comes and goes is no reason to flood the server.
+pub(super) const LEAST: Duration = Duration::from_secs(1);
 /// From one write to the next, if the value is the same.
 pub(super) const DETAILS: Duration = Duration::from_secs(30);
 /// From one write to the next, if all is the same; up to a fifth more, by the name of the node.
@@ -52,7 +54,8 @@ impl Pace {
     /// When to write; `None`: not before something changes.
     pub(super) fn due(&self, change: Change) -> Option<Instant> {
         let due = match (change, self.written_at) {
-            (Change::Value, _) | (Change::Details, None) => self.earliest,
+            (Change::Value | Change::Details, None) => self.earliest,
+            (Change::Value, Some(at)) => at + LEAST,
             (Change::Details, Some(at)) => at + DETAILS,
             (Change::Nothing, at) => at? + self.refresh,
         };
@@ -97,7 +100,7 @@ mod tests {
     fn a_value_goes_out_at_once_and_details_when_the_last_write_is_some_time_ago() {
         let now = now();
         let pace = written(now);
-        assert!(pace.due(Change::Value).unwrap() <= now);
+        assert_eq!(pace.due(Change::Value), Some(now + LEAST));
         assert_eq!(pace.due(Change::Details), Some(now + DETAILS));
     }
 

@@ -8,21 +8,21 @@ use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ObjectMeta;
 use kube::core::{ApiResource, Object};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use super::clock;
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::names::DIND_MTU;
 use crate::publish::kubernetes::node_mtu::MOST_CHARACTERS;
 use crate::publish::kubernetes::node_mtu::pods::{Pod, Pods};
 
-/// What goes well for so long has recovered.
+/// A watch that goes well for so long has recovered. That a list was answered says little: every try begins with one.
 const RECOVERED: Duration = Duration::from_mins(2);
 
 /// What is read of a pod. All else is dropped while it is parsed.
@@ -58,14 +58,16 @@ pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sende
     let selector = format!("spec.nodeName={node_name}");
     let config =
         watcher::Config { page_size: None, ..watcher::Config::default().fields(&selector).any_semantic() };
-    let backoff = ResetTimerBackoff::new(Backoff::new(&node_name, "pods"), RECOVERED);
-    let mut events = pin!(watcher(api, config).backoff(backoff));
+    let mut backoff = Backoff::new(&node_name, "pods");
+    let mut tried_at = clock();
+    let mut events = pin!(watcher(api, config));
     let mut listed = Pods::new();
     let mut failing = false;
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
-                if std::mem::take(&mut failing) {
+                let is_answered = !matches!(event, Event::Init | Event::InitApply(_));
+                if is_answered && std::mem::take(&mut failing) {
                     info!("the pods of this node are known again");
                 }
                 handle(event, &mut listed, &pods);
@@ -76,6 +78,11 @@ pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sende
                     let error = with_sources(&error);
                     warn!(%error, "changes of this node's pods are not heard; it is tried again");
                 }
+                if tried_at.elapsed() > RECOVERED {
+                    backoff.reset();
+                }
+                sleep(backoff.wait()).await;
+                tried_at = clock();
             }
         }
     }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::pace::{Change, Pace};
+use super::clock;
+use super::pace::{Change, Pace, REFRESH};
 use super::writer::{WriteError, Writer};
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::node_mtu::NodeMtuStatus;
@@ -30,8 +31,8 @@ pub(super) struct Publisher {
     status: Option<NodeMtuStatus>,
     /// As it is known to be written.
     written: Option<NodeMtuStatus>,
-    /// Whether the object is known to be there.
-    is_there: bool,
+    /// Until when the object is taken to be there, with its owner: somebody may take either away.
+    there_until: Option<Instant>,
     /// What came of the last attempt, if that is no success: it is logged once.
     failing: Option<PublishResult>,
 }
@@ -45,7 +46,7 @@ impl Publisher {
     ) -> Self {
         let pace = Pace::new(node_name, clock());
         let (status, written) = (None, None);
-        Self { writer, pace, metrics, wall, status, written, is_there: false, failing: None }
+        Self { writer, pace, metrics, wall, status, written, there_until: None, failing: None }
     }
 
     /// Runs until nobody reports any more.
@@ -69,7 +70,7 @@ impl Publisher {
             tokio::select! {
                 reported = reports.changed() => if reported.is_err() { return },
                 Ok(()) = pods.changed() => {}
-                () = due => self.write(change == Some(Change::Nothing)).await,
+                () = due => self.write().await,
             }
         }
     }
@@ -88,10 +89,8 @@ impl Publisher {
         })
     }
 
-    /// Once an hour the object is written as well: somebody may have taken its owner away.
-    async fn write(&mut self, is_refresh: bool) {
+    async fn write(&mut self) {
         let Some(status) = self.status.clone() else { return };
-        self.is_there &= !is_refresh;
         let at = (self.wall)();
         let status = NodeMtuStatus { report_time: Some(Time(at)), ..status };
         let done = self.apply(&status).await;
@@ -100,6 +99,7 @@ impl Publisher {
         match done {
             Ok(()) => {
                 self.pace.succeeded(clock());
+                debug!(mtu = status.dind_mtu, "NodeMtu written");
                 if self.failing.take().is_some() || self.written.is_none() {
                     info!(mtu = status.dind_mtu, "the NodeMtu is up to date");
                 }
@@ -107,7 +107,7 @@ impl Publisher {
             }
             Err(error) => {
                 self.pace.failed(clock(), error.retry_after());
-                self.is_there &= !error.is_absence();
+                self.there_until = self.there_until.filter(|_| !error.is_absence());
                 // It may have been done all the same: only the answer is known to be missing.
                 self.written = None;
                 if self.failing.replace(result) != Some(result) {
@@ -119,15 +119,10 @@ impl Publisher {
     }
 
     async fn apply(&mut self, status: &NodeMtuStatus) -> Result<(), WriteError> {
-        if !self.is_there {
+        if self.there_until.is_none_or(|until| until <= clock()) {
             self.writer.apply_object().await?;
-            self.is_there = true;
+            self.there_until = Some(clock() + REFRESH);
         }
         self.writer.apply_status(status).await
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the publisher's loop is an edge: its pace takes `now`")]
-fn clock() -> Instant {
-    Instant::now()
 }

@@ -10,9 +10,11 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tracing::{info, warn};
 
+use super::RECKON_INTERVAL;
 use super::cluster::contents;
 use super::rotation::Contents;
 use super::x509::{Authority, Validity};
@@ -38,28 +40,33 @@ pub async fn follow(
     expiry: &watch::Sender<Expiry>,
 ) {
     let secrets: Api<Secret> = Api::namespaced(client, namespace);
-    let mut secrets = pin!(watch_object(secrets, WEBHOOK_SECRET).default_backoff());
-    while let Some(seen) = secrets.next().await {
-        match seen {
-            Ok(Some(secret)) => take(&contents(&secret), keys, expiry),
-            Ok(None) if keys.borrow().is_some() => {
-                warn!(
-                    namespace,
-                    secret = WEBHOOK_SECRET,
-                    "the webhook's Secret is gone; its last key is served on"
-                );
-            }
-            Ok(None) => info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet"),
-            Err(error) => {
-                let error = with_sources(&error);
-                warn!(
-                    namespace,
-                    secret = WEBHOOK_SECRET,
-                    error,
-                    "cannot watch the webhook's Secret; trying again"
-                );
+    loop {
+        let mut changes = pin!(watch_object(secrets.clone(), WEBHOOK_SECRET).default_backoff());
+        while let Ok(Some(seen)) = timeout(RECKON_INTERVAL, changes.next()).await {
+            match seen {
+                Ok(Some(secret)) => take(&contents(&secret), keys, expiry),
+                Ok(None) if keys.borrow().is_some() => {
+                    warn!(
+                        namespace,
+                        secret = WEBHOOK_SECRET,
+                        "the webhook's Secret is gone; its last key stays"
+                    );
+                }
+                Ok(None) => {
+                    info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet");
+                }
+                Err(error) => {
+                    let error = with_sources(&error);
+                    warn!(
+                        namespace,
+                        secret = WEBHOOK_SECRET,
+                        error,
+                        "cannot watch the webhook's Secret; trying again"
+                    );
+                }
             }
         }
+        // Nothing for long: a request that nobody answers is waited for without end by kube, so it is asked anew.
     }
 }
 
@@ -101,4 +108,65 @@ fn replace<T: PartialEq>(held: &mut T, new: T) -> bool {
     let news = *held != new;
     *held = new;
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::certificates::{Hosts, issue};
+
+    fn contents() -> Contents {
+        let now = "2026-03-01T12:00:00Z".parse().expect("it is a time");
+        let made = issue::authority(now).expect("a CA can be made");
+        let authorities = made.certificate.into_bytes();
+        let authority = Authority::bundle(&authorities).remove(0);
+        let key = rcgen::KeyPair::from_pem(&made.key).expect("it is a key");
+        let hosts = Hosts::new(["webhook.svc".to_owned()]).expect("it is a name");
+        let issued =
+            issue::serving(&issue::Signer { authority, key }, &hosts, now).expect("it can be issued");
+        Contents {
+            authorities,
+            authority_key: made.key.into_bytes(),
+            certificate: issued.certificate.into_bytes(),
+            key: issued.key.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_served_changes_nothing() {
+        let (keys, key) = watch::channel(None);
+        let (expiries, expiry) = watch::channel(Expiry::default());
+        let [good, other] = [contents(), contents()];
+        take(&good, &keys, &expiries);
+        let (served, ends) = (key.borrow().clone(), *expiry.borrow());
+        assert_eq!(ends.serving, Some("2026-05-30T12:00:00Z".parse().expect("it is a time")));
+        assert_eq!(ends.authority, Some("2027-03-01T12:00:00Z".parse().expect("it is a time")));
+        let Contents { key: other_key, .. } = other;
+        for bad in [
+            Contents::default(),
+            Contents { certificate: Vec::new(), ..good.clone() },
+            Contents { certificate: b"garbage".to_vec(), ..good.clone() },
+            Contents { key: Vec::new(), ..good.clone() },
+            Contents { key: other_key, ..good.clone() },
+            Contents { authorities: b"garbage".to_vec(), ..good.clone() },
+        ] {
+            take(&bad, &keys, &expiries);
+            let is_same =
+                key.borrow().as_ref().zip(served.as_ref()).is_some_and(|(now, then)| Arc::ptr_eq(now, then));
+            assert!(is_same);
+            assert_eq!(*expiry.borrow(), ends);
+        }
+    }
+
+    #[test]
+    fn the_same_certificate_again_is_no_news() {
+        let (keys, mut key) = watch::channel(None);
+        let expiries = watch::Sender::new(Expiry::default());
+        let good = contents();
+        take(&good, &keys, &expiries);
+        assert!(key.has_changed().expect("there is a sender"));
+        key.mark_unchanged();
+        take(&good, &keys, &expiries);
+        assert!(!key.has_changed().expect("there is a sender"));
+    }
 }

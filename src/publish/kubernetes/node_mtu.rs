@@ -31,6 +31,7 @@ const MOST_COUNTED: u32 = i32::MAX.unsigned_abs();
     kind = "NodeMtu",
     plural = "nodemtus",
     shortname = "nmtu",
+    doc = "The MTU that a nested dockerd may use on the node of the same name, and how that is known.",
     status = "NodeMtuStatus",
     derive = "Default",
     derive = "PartialEq",
@@ -38,6 +39,7 @@ const MOST_COUNTED: u32 = i32::MAX.unsigned_abs();
     printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
     printcolumn(name = "Mismatches", type_ = "integer", json_path = ".status.mismatches"),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.observedChangeTime"),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.podsTotal", priority = 1),
     printcolumn(name = "Reported", type_ = "date", json_path = ".status.reportTime", priority = 1)
 )]
 pub struct NodeMtuSpec {}

@@ -258,6 +258,19 @@ fn a_new_ca_is_trusted_everywhere_before_anything_is_served_that_needs_it_and_th
 }
 
 #[test]
+fn a_leader_that_another_one_went_before_does_not_take_its_ca_for_known() {
+    let mut alone = Alone::settled();
+    let ca = Authority::bundle(&alone.secret.authorities)[0].clone();
+    alone.pass_until(later(ca.validity.due(), -HOUR));
+    alone.act();
+    let late = std::mem::replace(&mut alone.rotation, Rotation::new(alone.hosts.clone()));
+    alone.now = ca.validity.due();
+    assert_eq!(alone.steps(), ["make authority", "announce"]);
+    alone.rotation = late;
+    assert_eq!(alone.act(), (vec![], later(alone.now, SETTLED)));
+}
+
+#[test]
 fn all_that_a_ca_issues_is_over_before_the_ca_is() {
     let alone = Alone::settled();
     let ca = &Authority::bundle(&alone.secret.authorities)[0];

@@ -32,7 +32,7 @@ fn it_is_of_the_cluster_and_has_a_status_that_is_written_apart() {
     let [version] = &crd.spec.versions[..] else { panic!("one version") };
     assert!(version.subresources.as_ref().is_some_and(|it| it.status.is_some()));
     let columns: Vec<_> = version.additional_printer_columns.iter().flatten().map(|it| &it.name).collect();
-    assert_eq!(columns, ["Dind-MTU", "Evidence", "Mismatches", "Changed", "Reported"]);
+    assert_eq!(columns, ["Dind-MTU", "Evidence", "Mismatches", "Changed", "Pods", "Reported"]);
 }
 
 #[test]

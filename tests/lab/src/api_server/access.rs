@@ -74,9 +74,12 @@ pub struct Admission {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
     pub(super) user: String,
+    namespace: String,
+    name: String,
     /// The node of the pod that the token is bound to.
     pub(super) node: Option<String>,
-    rules: Vec<Rule>,
+    /// `None`: as the roles that are stored have it when it is asked.
+    rules: Option<Vec<Rule>>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,11 +120,30 @@ impl Account {
                 role["rules"].as_array().into_iter().flatten().map(|rule| Rule::new(scope.as_deref(), rule)),
             );
         }
-        Ok(Self { user: format!("system:serviceaccount:{namespace}:{name}"), node: None, rules })
+        Ok(Self { rules: Some(rules), ..Self::stored(namespace, name) })
+    }
+
+    /// What the roles that are stored will allow.
+    pub(super) fn stored(namespace: &str, name: &str) -> Self {
+        Self {
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            node: None,
+            rules: None,
+        }
+    }
+
+    /// With the roles that are stored now, if they count.
+    pub(super) fn with_roles(self, documents: impl FnOnce() -> Vec<Value>) -> Result<Self> {
+        if self.rules.is_some() {
+            return Ok(self);
+        }
+        Ok(Self { node: self.node, ..Self::bound(&self.namespace, &self.name, &documents())? })
     }
 
     pub(super) fn may(&self, wanted: &Permission) -> bool {
-        self.rules.iter().any(|rule| rule.allows(wanted))
+        self.rules.iter().flatten().any(|rule| rule.allows(wanted))
     }
 }
 

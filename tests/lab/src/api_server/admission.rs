@@ -140,14 +140,22 @@ fn take(request: &mut Recorded, review: &Value) -> Result<Vec<String>, Failure> 
             format!("admission webhook denied the request: {}", response["status"]),
         ));
     }
-    let patch = serde_json::from_value::<Option<ByteString>>(response["patch"].clone());
-    let patch = patch.ok().flatten().map(|patch| serde_json::from_slice::<json_patch::Patch>(&patch.0));
+    // Whatever the failure policy is, the real server refuses the object then.
+    let refused = |error: serde_json::Error| Failure::new(500, format!("the patch of a webhook: {error}"));
+    let patch = bytes(&response["patch"]).map_err(refused)?;
     if let Some(patch) = patch {
-        // Whatever the failure policy is, the real server refuses the object then.
-        let refused = |error: String| Failure::new(500, format!("the patch of a webhook: {error}"));
-        let patch = patch.map_err(|error| refused(error.to_string()))?;
-        json_patch::patch(&mut request.body, &patch).map_err(|error| refused(error.to_string()))?;
+        let patch = serde_json::from_slice::<json_patch::Patch>(&patch).map_err(refused)?;
+        let applied = json_patch::patch(&mut request.body, &patch);
+        applied.map_err(|error| Failure::new(500, format!("the patch of a webhook: {error}")))?;
     }
     let warnings = response["warnings"].as_array().into_iter().flatten();
     Ok(warnings.filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// What Go takes for bytes: base64, or an array of numbers.
+fn bytes(value: &Value) -> serde_json::Result<Option<Vec<u8>>> {
+    if value.is_array() {
+        return serde_json::from_value(value.clone()).map(Some);
+    }
+    Ok(serde_json::from_value::<Option<ByteString>>(value.clone())?.map(|bytes| bytes.0))
 }

@@ -123,8 +123,12 @@ impl State {
     /// Who asks; `None` may do everything, which is whoever sends no token.
     fn account(&self, authorization: &str) -> Result<Option<Account>, Failure> {
         let Some(token) = authorization.strip_prefix("Bearer ") else { return Ok(None) };
-        let account = self.accounts.get(token).cloned();
-        account.map(Some).ok_or_else(|| Failure::new(401, "Unauthorized"))
+        let account = self.accounts.get(token).cloned().ok_or_else(|| Failure::new(401, "Unauthorized"))?;
+        let roles = || {
+            let of_rbac = self.store.all().filter(|(key, _)| key.group == "rbac.authorization.k8s.io");
+            of_rbac.map(|(_, stored)| stored.object.clone()).collect()
+        };
+        account.with_roles(roles).map(Some).map_err(|error| Failure::new(500, format!("{error:#}")))
     }
 
     fn get(&self, target: &Target, request: &Recorded) -> Result<Value, Failure> {
@@ -346,9 +350,7 @@ impl State {
         if self.store.get(&key(target)).is_none() {
             return Err(Failure::not_found(&target.kind, &target.name));
         }
-        let roles: Vec<_> = self.store.all().map(|(_, stored)| stored.object.clone()).collect();
-        let mut account = Account::bound(&target.namespace, &target.name, &roles)
-            .map_err(|error| Failure::new(500, format!("{error:#}")))?;
+        let mut account = Account::stored(&target.namespace, &target.name);
         let claims = self.claims(target, &request.body["spec"]["boundObjectRef"])?;
         account.node = claims["node"]["name"].as_str().map(str::to_owned);
         let payload =
