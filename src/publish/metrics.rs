@@ -23,6 +23,7 @@ use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::links::{self, Level};
 
 mod catalog;
+pub mod controller;
 mod names;
 mod process;
 mod register;

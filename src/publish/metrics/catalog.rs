@@ -7,8 +7,10 @@ use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, 
 
 use super::shown::{KernelCounter, Shown};
 
-/// Begins every name but those that Prometheus gives to every process.
-const PREFIX: &str = "mtu_agent_";
+/// Begins every name of the agent but those that Prometheus gives to every process.
+pub(super) const AGENT: &str = "mtu_agent_";
+/// The same of the controller.
+pub(super) const CONTROLLER: &str = "mtu_agent_controller_";
 
 /// A label, and which values it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +48,19 @@ pub(super) struct Described {
 }
 
 /// A registry that knows what is in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Catalog {
     pub(super) registry: Registry,
     pub(super) described: Vec<Described>,
+    prefix: &'static str,
 }
 
 impl Catalog {
+    /// An empty one, whose names will begin with `prefix`.
+    pub(super) fn new(prefix: &'static str) -> Self {
+        Self { registry: Registry::new(), described: Vec::new(), prefix }
+    }
+
     /// Gauges whose label values come and go.
     pub(super) fn gauges<const N: usize>(
         &mut self,
@@ -124,7 +132,7 @@ impl Catalog {
     }
 
     fn describe(&mut self, name: &str, kind: &'static str, labels: &[Label], help: &'static str) -> Opts {
-        let name = format!("{PREFIX}{name}");
+        let name = format!("{}{name}", self.prefix);
         let opts = Opts::new(name.clone(), help);
         self.described.push(Described { name: name.into(), kind, labels: labels.to_vec(), help });
         opts

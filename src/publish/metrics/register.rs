@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::Metrics;
-use super::catalog::{Catalog, Described, Label};
+use super::catalog::{AGENT, Catalog, Described, Label};
 use super::names::{
     AGGREGATES, CHANGES, DIRECTIONS, FAMILIES, IGNORED, KINDS, NAMESPACE_LEVELS, OBJECTS, PUBLISH_RESULTS,
     REASONS, SEARCHES, VERDICTS, WRITES,
@@ -23,7 +23,7 @@ const DIRECTION: Label = Label::closed("direction", &DIRECTIONS);
 /// All of them, and what each is.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn metrics() -> (Metrics, Vec<Described>) {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog::new(AGENT);
     let metrics = Metrics {
         whole: Mutex::default(),
         published: Mutex::default(),

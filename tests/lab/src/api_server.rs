@@ -1,7 +1,8 @@
 //! An API server that knows what a real one knows of the objects of `mtu-agent`, and refuses what a real one refuses.
 //!
 //! It keeps objects, versions, owners and the ownership of fields; it serves lists in pages and watches; it checks
-//! permissions; it records each request, and fails on purpose. It schedules nothing and calls no webhook. A custom kind
+//! permissions; it records each request, and fails on purpose. Mutating webhooks are called for pods and their bindings; a function stands
+//! for the policies. It schedules nothing. A custom kind
 //! is there once its `CustomResourceDefinition` is stored, and is checked by the schema in it.
 //!
 //! Two ways lead to it: [`ApiServer::client`] and [`ApiServer::kubeconfig`] over real sockets, and
@@ -9,6 +10,7 @@
 //! counts as idle. It lives on a thread of its own, and ends when it is dropped.
 
 mod access;
+mod admission;
 mod check;
 mod failure;
 mod fault;
@@ -49,11 +51,11 @@ use self::{
     check::{Unknown, check, decode},
     kind::Kind,
     serve::{Sockets, answer},
-    state::{Shared, State},
+    state::{Policy, Shared, State},
     store::Key,
 };
 pub use self::{
-    access::Permission,
+    access::{Admission, Permission},
     fault::Fault,
     record::Recorded,
     state::{Cut, Watching},
@@ -173,6 +175,11 @@ impl ApiServer {
         let account = Account::bound(namespace, account, &documents)?;
         self.shared.change(|state| state.accounts.insert(token.to_owned(), account));
         Ok(())
+    }
+
+    /// Has a function stand for the admission policies: it is asked before each write, and refuses with a message.
+    pub fn admit(&self, policy: impl Fn(&Admission) -> Result<(), String> + Send + 'static) {
+        self.shared.change(|state| state.policy = Policy(Some(Box::new(policy))));
     }
 
     /// Stores an object as it is, the status too, as if somebody else had written it; returns what is stored.

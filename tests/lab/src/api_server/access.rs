@@ -59,10 +59,23 @@ impl Permission {
     }
 }
 
+/// A write that permissions allow, for whoever stands for an admission policy.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Who asks; empty for whoever sends no token.
+    pub user: String,
+    /// The node of the pod that their token is bound to.
+    pub node: Option<String>,
+    /// What they ask for.
+    pub permission: Permission,
+}
+
 /// Who sends a token, and what is allowed to them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
     pub(super) user: String,
+    /// The node of the pod that the token is bound to.
+    pub(super) node: Option<String>,
     rules: Vec<Rule>,
 }
 
@@ -104,7 +117,7 @@ impl Account {
                 role["rules"].as_array().into_iter().flatten().map(|rule| Rule::new(scope.as_deref(), rule)),
             );
         }
-        Ok(Self { user: format!("system:serviceaccount:{namespace}:{name}"), rules })
+        Ok(Self { user: format!("system:serviceaccount:{namespace}:{name}"), node: None, rules })
     }
 
     pub(super) fn may(&self, wanted: &Permission) -> bool {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    access::{Account, Permission},
+    access::{Account, Admission, Permission},
     failure::Failure,
     kind::{Form, Kind, Target, target},
     record::Recorded,
@@ -78,6 +79,9 @@ impl State {
         if account.as_ref().is_some_and(|account| !account.may(&permission)) {
             return Err(permission.refused(&account.unwrap_or_default().user));
         }
+        if request.is_write() {
+            self.admit(account.as_ref(), &permission)?;
+        }
         match verb {
             "get" => self.get(&target, request).map(Reply::ok),
             "list" => self.list(&target, &selector, request).map(Reply::ok),
@@ -91,6 +95,29 @@ impl State {
             "patch" => self.patch(&target, request, account.as_ref()),
             _ => self.delete(&target, request),
         }
+    }
+
+    fn admit(&self, account: Option<&Account>, permission: &Permission) -> Result<(), Failure> {
+        let Some(policy) = &self.policy.0 else { return Ok(()) };
+        let admission = Admission {
+            user: account.map(|account| account.user.clone()).unwrap_or_default(),
+            node: account.and_then(|account| account.node.clone()),
+            permission: permission.clone(),
+        };
+        let name = permission.name.as_deref().unwrap_or_default();
+        let what = if permission.group.is_empty() {
+            permission.resource.clone()
+        } else {
+            format!("{}.{}", permission.resource, permission.group)
+        };
+        policy(&admission).map_err(|refusal| {
+            Failure::new(
+                403,
+                format!(
+                    "{what} \"{name}\" is forbidden: a ValidatingAdmissionPolicy denied request: {refusal}"
+                ),
+            )
+        })
     }
 
     /// Who asks; `None` may do everything, which is whoever sends no token.
@@ -320,9 +347,13 @@ impl State {
             return Err(Failure::not_found(&target.kind, &target.name));
         }
         let roles: Vec<_> = self.store.all().map(|(_, stored)| stored.object.clone()).collect();
-        let account = Account::bound(&target.namespace, &target.name, &roles)
+        let mut account = Account::bound(&target.namespace, &target.name, &roles)
             .map_err(|error| Failure::new(500, format!("{error:#}")))?;
-        let token = format!("token-{}-of-{}", self.accounts.len(), target.name);
+        let claims = self.claims(target, &request.body["spec"]["boundObjectRef"])?;
+        account.node = claims["node"]["name"].as_str().map(str::to_owned);
+        let payload =
+            json!({ "sub": account.user, "jti": self.accounts.len(), "kubernetes.io": claims }).to_string();
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
         self.accounts.insert(token.clone(), account);
         let object = json!({
             "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
@@ -330,6 +361,32 @@ impl State {
             "status": { "token": token, "expirationTimestamp": "2100-01-01T00:00:00Z" },
         });
         Ok(Reply::Object { code: 201, object, warnings: Vec::new() })
+    }
+}
+
+impl State {
+    /// What a token says of whom it is for, and of the pod that it is bound to.
+    fn claims(&self, target: &Target, bound: &Value) -> Result<Value, Failure> {
+        let mut claims = json!({ "namespace": target.namespace, "serviceaccount": { "name": target.name } });
+        let Some(pod) = bound["name"].as_str().filter(|_| bound["kind"] == "Pod") else { return Ok(claims) };
+        let kind = |name: &str| self.kinds.iter().find(|kind| kind.is(name)).expect("it is built in");
+        let of = |kind_name: &str, namespace: &str, name: &str| {
+            let stored = self.store.get(&Key::new(kind(kind_name), namespace, name));
+            stored.map(|stored| stored.object.clone())
+        };
+        let pod = of("Pod", &target.namespace, pod).ok_or_else(|| Failure::not_found(kind("Pod"), pod))?;
+        if pod["spec"]["serviceAccountName"] != target.name.as_str() {
+            return Err(Failure::new(
+                400,
+                "cannot bind token for serviceaccount to pod running with different one",
+            ));
+        }
+        claims["pod"] = json!({ "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"] });
+        if let Some(name) = pod["spec"]["nodeName"].as_str() {
+            let uid = of("Node", "", name).map(|node| node["metadata"]["uid"].clone());
+            claims["node"] = json!({ "name": name, "uid": uid });
+        }
+        Ok(claims)
     }
 }
 

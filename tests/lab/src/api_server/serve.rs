@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use super::{
+    admission,
     failure::Failure,
     fault::Fault,
     handle::{Reply, wants_metadata},
@@ -68,20 +69,24 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Bytes>) -> io::
             }
         }
     }
+    let mut request = shared.look().requests[number].clone();
+    let admitted = admission::mutate(&shared, &mut request).await;
     let response = shared.change(|state| {
-        let mut request = state.requests[number].clone();
-        let reply = state.handle(&mut request);
+        let reply = admitted.and_then(|warned| Ok((state.handle(&mut request)?, warned)));
         let response = match reply {
-            Ok(Reply::Object { code, object, warnings }) => json(code, &object, &warnings),
-            Ok(Reply::Watch(watch)) => {
+            Ok((Reply::Object { code, object, warnings }, warned)) => {
+                json(code, &object, &[warned, warnings].concat())
+            }
+            Ok((Reply::Watch(watch), _)) => {
                 let events = stream::begin(&shared, state, &request, watch, wants_metadata(&request));
                 with_status(200).body(StreamBody::new(events.map_ok(Frame::data)).boxed_unsync())
             }
             Err(failure) => Ok(refusal(&failure)),
         };
         let response = response.expect("status and headers are valid");
-        request.status = Some(response.status().as_u16());
-        state.requests[number] = request;
+        let recorded = &mut state.requests[number];
+        recorded.permissions = request.permissions;
+        recorded.status = Some(response.status().as_u16());
         response
     });
     if fault == Some(Fault::AnswerLost) {

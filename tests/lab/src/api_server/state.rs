@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
 use super::{
-    access::Account,
+    access::{Account, Admission},
     fault::Faults,
     kind::{Kind, built_ins},
     record::Recorded,
@@ -42,12 +43,25 @@ pub struct Watching {
     pub authorization: String,
 }
 
+/// What stands for the admission policies: a refusal is told.
+#[derive(Default)]
+pub(super) struct Policy(pub(super) Option<Box<Admit>>);
+
+type Admit = dyn Fn(&Admission) -> Result<(), String> + Send;
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Policy({})", self.0.is_some())
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) kinds: Vec<Arc<Kind>>,
     pub(super) store: Store,
     pub(super) requests: Vec<Recorded>,
     pub(super) faults: Faults,
+    pub(super) policy: Policy,
     /// By bearer token.
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) watches: BTreeMap<usize, Watching>,

@@ -243,7 +243,22 @@ impl State {
                 self.kinds.push(Arc::new(defined));
             }
         }
+        if kind.is("Namespace") {
+            self.put_account(&key.name);
+        }
         self.store.put(kind, key, object, ownership)
+    }
+
+    /// As the controller manager does: no pod is admitted to a namespace without it.
+    fn put_account(&mut self, namespace: &str) {
+        let kind = self.kinds.iter().find(|kind| kind.is("ServiceAccount")).map(Arc::clone);
+        let kind = kind.expect("it is built in");
+        let key = Key::new(&kind, namespace, "default");
+        if self.store.get(&key).is_none() {
+            let metadata = json!({ "name": "default", "namespace": namespace, "uid": self.store.uid() });
+            let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata });
+            self.store.put(&kind, key, account, Ownership::default());
+        }
     }
 }
 
