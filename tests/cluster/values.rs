@@ -40,6 +40,7 @@ pub(crate) async fn reach_pods_and_namespaces(cluster: Arc<Cluster>) -> Result<(
     let plain = namespace(&cluster, "plain", &json!({}), &json!({})).await?;
     let (smaller, larger) = (node(&cluster, "smaller").await?, node(&cluster, "larger").await?);
     let first = create(&cluster, &plain, stale("first", &smaller.name_any())).await?;
+    let second = create(&cluster, &plain, stale("second", &smaller.name_any())).await?;
     let agent_of_smaller = Agent::start(&cluster, &smaller.name_any(), SMALLER).await?;
     let _agent_of_larger = Agent::start(&cluster, &larger.name_any(), LARGER).await?;
     node_mtu_tells(&cluster, &smaller, SMALLER).await?;
@@ -53,11 +54,10 @@ pub(crate) async fn reach_pods_and_namespaces(cluster: Arc<Cluster>) -> Result<(
     ensure!(told(&prebound) == Some(&LARGER.to_string()), "a pod that is never bound: {:?}", told(&prebound));
 
     event_about(&cluster, &plain, &first).await?;
-    let second = create(&cluster, &plain, stale("second", &smaller.name_any())).await?;
+    event_about(&cluster, &plain, &second).await?;
     agent_of_smaller.set_max_dind_mtu(SMALLEST)?;
     config_map_tells(&cluster, &runners, SMALLEST).await.context("a value falls at once")?;
-    // The report about the second tells of the first as well.
-    event_about(&cluster, &plain, &second).await?;
+    // The report of the new value told of both again.
     each_is_told_once(&cluster, &plain, &[first, second]).await?;
 
     opt_out_of_config_map(&cluster, &runners).await?;
