@@ -4,20 +4,24 @@
 //!
 //! ```text
 //!  kernel events ──► damper ──► look ──┐
-//!  targets' tasks ─────────────────────┼──► survey ──► steady value ──► host files, metrics, HTTP
+//!  targets' tasks ─────────────────────┼──► survey ──► steady value ──► host files, metrics, HTTP, Kubernetes
 //!  configuration ──────────────────────┘
 //! ```
 
 pub mod config;
+mod files;
+pub mod kubernetes;
 mod news;
 mod paths;
 mod reload;
+mod spread;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
@@ -25,6 +29,8 @@ use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
 use self::config::{Config, ConfigError, Knobs};
+use self::files::{Files, Wanted};
+use self::kubernetes::{Connection, KubernetesError, Publishing};
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
@@ -55,6 +61,8 @@ pub struct Told {
     pub flags: Knobs,
     /// The file, which may change while the agent runs.
     pub file: Option<PathBuf>,
+    /// The Kubernetes node that it runs on; `None`: it publishes to this host only.
+    pub node_name: Option<String>,
 }
 
 /// The agent cannot do its job.
@@ -75,6 +83,9 @@ pub enum AgentError {
     /// HTTP cannot be served.
     #[error("serve HTTP")]
     Http(#[from] BindError),
+    /// Kubernetes cannot be told anything.
+    #[error("publish to Kubernetes")]
+    Kubernetes(#[from] KubernetesError),
     /// Stop signals are not to be had.
     #[error("listen for SIGTERM and SIGINT")]
     Signal(#[source] io::Error),
@@ -89,26 +100,46 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let metrics = Arc::new(Metrics::new());
     let status = Arc::new(Status::new(Arc::clone(&metrics), clock() + LOOK_PATIENCE));
     let server = Server::bind(config.listen).await?;
+    let for_others = match config.metrics_listen {
+        Some(address) => Some(Server::bind(address).await?),
+        None => None,
+    };
+    let connection = match &told.node_name {
+        Some(node_name) => Some((node_name.clone(), Connection::infer(node_name).await?)),
+        None => None,
+    };
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()].map(signal).into_iter();
     let mut next = || stop.next().expect("there are two").map_err(AgentError::Signal);
     let (mut terminate, mut interrupt) = (next()?, next()?);
 
     info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
     let stopped = tokio::sync::watch::Sender::new(false);
-    let mut until = stopped.subscribe();
-    let serving = spawn_local(server.run(Arc::clone(&status), Pages::All, async move {
-        let _closed_is_stopped_too = until.wait_for(|stopped| *stopped).await;
-    }));
-    let mut agent = Agent::new(told, config, unheard, files, metrics, status);
-    tokio::select! {
-        result = agent.turn(watch, reload) => result?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let serve = |server: Server, pages| {
+        let mut until = stopped.subscribe();
+        spawn_local(server.run(Arc::clone(&status), pages, async move {
+            let _closed_is_stopped_too = until.wait_for(|stopped| *stopped).await;
+        }))
+    };
+    if let Some(server) = &for_others {
+        info!(listen = %server.address(), "metrics are served to others");
     }
+    let serving = serve(server, Pages::All);
+    let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
+    let publishing = connection.map(|(node_name, connection)| {
+        info!(node = node_name, "publishing to Kubernetes");
+        Publishing::start(connection, &node_name, Arc::clone(&metrics), wall)
+    });
+    let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
+    let ended = tokio::select! {
+        result = agent.turn(watch, reload) => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
     info!("agent stops");
     stopped.send_replace(true);
-    let _it_gives_up_after_a_second = serving.await;
-    Ok(())
+    let serving = future::join_all(std::iter::once(serving).chain(serving_others));
+    let (_all_give_up_after_a_second, ()) = tokio::join!(serving, agent.files.finish());
+    Ok(ended?)
 }
 
 fn read(told: &Told) -> Result<Config, ConfigError> {
@@ -122,7 +153,7 @@ struct Agent {
     told: Told,
     config: Config,
     unheard: Vec<Unheard>,
-    files: HostFiles,
+    files: Files,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     damper: Damper,
@@ -130,6 +161,7 @@ struct Agent {
     paths: Paths,
     look: Option<Arc<Look>>,
     news: News,
+    publishing: Option<Publishing>,
 }
 
 impl Agent {
@@ -140,6 +172,7 @@ impl Agent {
         files: HostFiles,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
+        publishing: Option<Publishing>,
     ) -> Self {
         let now = clock();
         let steady = match files.last_good() {
@@ -151,9 +184,11 @@ impl Agent {
             }
         };
         metrics.config_taken(wall());
+        let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
-        let (paths, news) = (Paths::new(host::host_name()), News::default());
-        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look: None, news }
+        let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
+        let (paths, news, look) = (Paths::new(node_name), News::default(), None);
+        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look, news, publishing }
     }
 
     /// The loop. Ends only when events cannot be heard any more.
@@ -164,7 +199,8 @@ impl Agent {
             if looking.is_none()
                 && let Some(reason) = self.damper.should_look(clock())
             {
-                looking = Some((reason, spawn_blocking(timed_look)));
+                let sources = Sources { addresses: self.publishing.is_some(), ..Sources::default() };
+                looking = Some((reason, spawn_blocking(move || timed_look(&sources))));
             }
             let due = self.poll_timeout(looking.is_some());
             self.status.turned(due + LOOK_PATIENCE);
@@ -251,32 +287,21 @@ impl Agent {
         self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
         self.metrics.observe_survey(&survey, reason, took);
         self.metrics.observe_published(&self.steady);
+        if let Some(publishing) = &self.publishing {
+            publishing.tell(&survey, &self.steady);
+        }
         let document = match survey_json::render(&survey) {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
-        if self.news.is_news(&survey, &self.steady, &document) {
-            self.write(&document);
-        }
+        self.news.tell(&survey, &self.steady);
+        self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
         self.status.surveyed(document);
     }
 
     fn conclude_if_raised(&mut self) {
         if self.steady.poll_timeout().is_some_and(|due| due <= clock()) {
             self.conclude(SurveyReason::Timer, Duration::ZERO);
-        }
-    }
-
-    fn write(&mut self, document: &str) {
-        let written = self.files.write_survey(document.as_bytes());
-        self.metrics.observe_host_file(&written);
-        let mtu = self.steady.value().map(|mtu| self.files.write_mtu(mtu));
-        if let Some(written) = &mtu {
-            self.metrics.observe_host_file(written);
-        }
-        for error in [Some(written), mtu].into_iter().flatten().filter_map(Result::err) {
-            self.news.forget();
-            warn!(error = %with_sources(&error), "a host file is not up to date; the old one stays");
         }
     }
 
@@ -310,9 +335,9 @@ async fn finished(
     (reason, done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
 }
 
-fn timed_look() -> (Instant, Instant, Result<Look, InventoryError>) {
+fn timed_look(sources: &Sources) -> (Instant, Instant, Result<Look, InventoryError>) {
     let started = clock();
-    let look = look(&Sources::default());
+    let look = look(sources);
     (started, clock(), look)
 }
 

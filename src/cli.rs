@@ -23,7 +23,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `mtu_agent=debug` [default:
-    /// info for the agent, warn for the rest]
+    /// info for the agent and the controller, warn for the rest]
     #[arg(long, global = true, display_order = 100, env = "MTU_AGENT_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 
@@ -50,6 +50,11 @@ pub(crate) enum Command {
     ///
     /// Runs until SIGTERM or SIGINT. SIGHUP, or a change of the file, has the configuration read again.
     Agent(AgentArgs),
+
+    /// Draw the values of all nodes together: a ConfigMap for each labelled namespace, Events, the admission webhook
+    ///
+    /// Runs in Kubernetes until SIGTERM or SIGINT, best in two replicas: one leads, each serves the webhook.
+    Controller(ControllerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -119,8 +124,12 @@ impl ProbeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     /// Publish to this host's files and metrics only; needs no Kubernetes
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub(crate) standalone: bool,
+
+    /// Publish to Kubernetes as well, which is found as kubectl finds it: the NodeMtu of the node NAME, which this is
+    #[arg(long, value_name = "NAME", env = "MTU_AGENT_NODE_NAME", value_parser = node_name)]
+    pub(crate) node_name: Option<String>,
 
     /// Configuration in TOML, with the names of the options below; an option given here wins over it
     #[arg(long, value_name = "FILE", env = "MTU_AGENT_CONFIG")]
@@ -150,9 +159,65 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// Where to serve /metrics and nothing else, for others: the node's address
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_METRICS_LISTEN", value_parser = address_and_port)]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
     /// Directory of the host files [default: /run/mtu-agent]
     #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY")]
     pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    /// Where to serve /metrics, /healthz and /readyz [default: [::]:9817]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_CONTROLLER_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where to serve the admission webhook [default: [::]:9443]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MTU_AGENT_WEBHOOK_LISTEN")]
+    pub(crate) webhook_listen: Option<SocketAddr>,
+
+    /// DNS name or address in the webhook's certificate (repeatable) [default: mtu-agent-webhook.<NAMESPACE>.svc]
+    #[arg(
+        long = "webhook-host",
+        value_name = "NAME",
+        env = "MTU_AGENT_WEBHOOK_HOSTS",
+        value_delimiter = ','
+    )]
+    pub(crate) webhook_hosts: Option<Vec<String>>,
+
+    /// Namespace of the Lease and the Secret [default: mtu-agent-controller]
+    #[arg(long, value_name = "NAMESPACE", env = "MTU_AGENT_NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+
+    /// What the Lease calls this replica; no other may have it [default: the host name]
+    #[arg(long, value_name = "NAME", env = "MTU_AGENT_IDENTITY")]
+    pub(crate) identity: Option<String>,
+
+    /// Label of a node that names its pool; one without it is in the pool default [default: mtu-agent.dev/pool]
+    #[arg(long, value_name = "LABEL", env = "MTU_AGENT_POOL_LABEL")]
+    pub(crate) pool_label: Option<String>,
+
+    /// How long a larger value of a pool must last before it is published [default: 10m]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RAISE_AFTER")]
+    pub(crate) raise_after: Option<String>,
+
+    /// Write each ConfigMap at most once in this time [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_DEBOUNCE")]
+    pub(crate) debounce: Option<String>,
+
+    /// Who makes the webhook's certificates
+    #[arg(long, value_name = "WHO", env = "MTU_AGENT_CERTIFICATES", default_value = "self-signed")]
+    pub(crate) certificates: Certificates,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Certificates {
+    /// The leader
+    SelfSigned,
+    /// cert-manager: the Secret is only read, the caBundle is left to its cainjector
+    CertManager,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -183,6 +248,33 @@ pub(crate) fn no_color() -> bool {
 fn max_mtu(text: &str) -> Result<PathMtu, String> {
     let value = text.parse().ok().and_then(|value| PathMtu::new(value).ok());
     value.ok_or_else(|| format!("{text:?} is not the size of an IP packet: give 68 to 65535"))
+}
+
+/// An IPv6 address may come without its brackets: a manifest can only append the port to what Kubernetes gives.
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    let bare = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    };
+    let parsed = text.parse().ok().or_else(bare);
+    parsed.ok_or_else(|| {
+        format!("{text:?} is no address and port: give them as 192.0.2.1:9817 or [2001:db8::1]:9817")
+    })
+}
+
+/// A DNS subdomain, as Kubernetes has it (RFC 1123).
+fn node_name(text: &str) -> Result<String, String> {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(|byte| is_alphanumeric(*byte))
+            && bytes.last().is_some_and(|byte| is_alphanumeric(*byte))
+            && bytes.iter().all(|byte| is_alphanumeric(*byte) || *byte == b'-')
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is no node's name: give it as `kubectl get nodes` shows it"))
 }
 
 /// Under 576 there is no safe value, and over 65535 dockerd makes containers that fail.

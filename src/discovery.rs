@@ -1,5 +1,6 @@
 //! Kernel facts become a topology: levels, kinds, names, the CNI, and one survey of it all.
 
+mod addresses;
 pub mod advice;
 pub mod cni;
 pub mod docker;

@@ -1,5 +1,6 @@
 //! The only syscalls: netlink, namespaces, sockets, `/proc` and `/sys`. Hands out `domain` types.
 
+pub mod addresses;
 pub mod capability;
 #[cfg(test)]
 mod capture;

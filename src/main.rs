@@ -2,6 +2,7 @@
 
 mod agent_command;
 mod cli;
+mod controller_command;
 mod probe;
 mod survey;
 mod terminal;
@@ -24,6 +25,9 @@ const UNKNOWN: u8 = 2;
 /// `EX_USAGE` of sysexits.h; clap's own 2 means something else here.
 const USAGE: u8 = 64;
 
+/// The client of the API server logs each failure of each try: what comes of them is told once, by who tries.
+const LASTING_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -33,17 +37,18 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked_for { FINE } else { USAGE });
         }
     };
-    let is_agent = matches!(cli.command, Command::Agent(_));
-    let log = cli.log.as_deref().unwrap_or(if is_agent { "info" } else { "warn" });
+    let lasts = matches!(cli.command, Command::Agent(_) | Command::Controller(_));
+    let log = cli.log.as_deref().unwrap_or(if lasts { LASTING_LOG } else { "warn" });
     let Ok(filter) = EnvFilter::try_new(log) else {
         terminal::complain(&format!("--log {log:?} is no filter: give a level, or TARGET=LEVEL"));
         return ExitCode::from(USAGE);
     };
-    terminal::log(filter, is_agent);
+    terminal::log(filter, lasts);
     limits::raise_open_files();
     let done = match cli.command {
         Command::Survey(args) => survey::run(args, cli.color),
         Command::Agent(args) => agent_command::run(args),
+        Command::Controller(args) => controller_command::run(args),
         Command::Probe(args) => probe::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 pub mod host_file;
 pub mod http;
 pub mod kubernetes;
+mod links;
 pub mod metrics;
 pub mod paint;
 pub mod probe_json;

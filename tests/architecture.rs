@@ -106,13 +106,30 @@ fn the_domain_is_pure() {
 }
 
 /// A clock that steps by an hour, either way, neither delays nor hurries anything: whatever waits, waits by the
-/// monotonic clock. The wall clock is the machine's and in no namespace, so no test may step it; that it goes only
-/// where it is shown is what can be shown.
+/// monotonic clock. `netns_agent/wall_clock.rs` steps it; here is that no path which that test does not take reads it.
+/// The controller compares it, once each, with the times that other machines put into reports and into the Lease:
+/// there is no other way to tell their age. Certificates end by the wall clock, which is handed to them.
 #[test]
 fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
     const READERS: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "Timestamp::now", "Zoned::now", "Realtime"];
     const SHOWN: [&str; 3] = ["config_taken(wall())", "Survey::conclude(", "fn wall()"];
-    let main = ["main.rs", "agent_command.rs", "cli.rs", "probe.rs", "survey.rs", "terminal.rs"].map(source);
+    const COMPARED: [&str; 5] = [
+        "use super::{clock, wall};",
+        "it.report(clock(), wall())",
+        "self.timing.left(",
+        ".event(key, told, wall())",
+        SHOWN[2],
+    ];
+    let main = [
+        "main.rs",
+        "agent_command.rs",
+        "controller_command.rs",
+        "cli.rs",
+        "probe.rs",
+        "survey.rs",
+        "terminal.rs",
+    ];
+    let main = main.map(source);
     let files = LAYERS.into_iter().flat_map(files_of).chain(main).filter(|file| !file.ends_with("tests.rs"));
     let texts = files.map(|file| (fs::read_to_string(&file).expect("source is text"), file));
     let reads = |line: &&str| READERS.iter().any(|reader| line.contains(reader));
@@ -120,11 +137,23 @@ fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
         .filter_map(|(text, file)| text.lines().any(|line| reads(&line)).then_some((file, text)))
         .collect();
     let files: Vec<_> = readers.iter().map(|(file, _)| file.clone()).collect();
-    assert_eq!(files, ["agent.rs", "survey.rs"].map(source));
-    let (_, agent) = &readers[0];
-    assert_eq!(agent.lines().filter(reads).count(), 1, "it reads the wall clock in one place");
-    for line in agent.lines().filter(|line| line.contains("wall()")) {
-        assert!(SHOWN.iter().any(|shown| line.contains(shown)), "{line}");
+    assert_eq!(files, ["agent.rs", "controller.rs", "survey.rs"].map(source));
+    for (file, text) in &readers[..2] {
+        assert_eq!(
+            text.lines().filter(reads).count(),
+            1,
+            "{} reads the wall clock in one place",
+            file.display()
+        );
+    }
+    for (layer, allowed) in [("agent", &SHOWN[..]), ("controller", &COMPARED)] {
+        let handed = |file: &PathBuf| ["tests.rs", "certificates.rs"].iter().any(|name| file.ends_with(name));
+        for file in files_of(layer).into_iter().filter(|file| !handed(file)) {
+            let text = fs::read_to_string(&file).expect("source is text");
+            for line in text.lines().filter(|line| line.contains("wall()") || line.contains("wall}")) {
+                assert!(allowed.iter().any(|allowed| line.contains(allowed)), "{}: {line}", file.display());
+            }
+        }
     }
 }
 

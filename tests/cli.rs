@@ -8,6 +8,7 @@ fn mtu_agent(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("NO_COLOR")
+        .env_remove("MTU_AGENT_NODE_NAME")
         .env_remove("MTU_AGENT_TARGETS")
         .env_remove("MTU_AGENT_LOG");
     command
@@ -40,7 +41,16 @@ fn bad_usage_is_64_says_what_is_wrong_and_prints_no_data() {
         (&["survey", "--output", "yaml"], "yaml"),
         (&["survey", "--of", "1", "--output", "json"], "--of"),
         (&["survey", "--nonsense"], "--nonsense"),
+        (&["agent"], "--node-name NAME"),
+        (&["agent"], "--standalone"),
+        (&["agent", "--node-name", ""], "\"\" is no node's name"),
+        (&["agent", "--node-name", "Node_1"], "kubectl get nodes"),
+        (&["agent", "--standalone", "--metrics-listen", "9817"], "--metrics-listen"),
         (&["--log", "a=b=c", "survey"], "--log"),
+        (&["controller", "--debounce", "0s"], "debounce is \"0s\": give a duration from 1s to"),
+        (&["controller", "--namespace", "Upper"], "namespace is \"Upper\": give the name"),
+        (&["controller", "--webhook-host", "a b"], "--webhook-host takes a DNS name or an IP address"),
+        (&["controller", "--certificates", "none"], "self-signed, cert-manager"),
         (&[], "Usage"),
     ] {
         let (code, stdout, stderr) = run(arguments);

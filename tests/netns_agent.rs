@@ -14,6 +14,8 @@ mod paths;
 mod stops;
 #[path = "netns_agent/storms.rs"]
 mod storms;
+#[path = "netns_agent/wall_clock.rs"]
+mod wall_clock;
 
 const MTU_AGENT: &str = env!("CARGO_BIN_EXE_mtu-agent");
 /// The value that is told to dockerds.
@@ -28,6 +30,10 @@ fn lab() -> Result<DockerLab> {
     DockerLab::vm().level1(None).build()
 }
 
-fn published(agent: &Agent<'_>) -> Result<String> {
-    Ok(fs::read_to_string(agent.file("dind-mtu"))?)
+/// Waits until the host file tells this, which it does soon after the page.
+fn until_published(agent: &Agent<'_>, mtu: u32) -> Result<()> {
+    let file = agent.file("dind-mtu");
+    agent.until(&format!("a host file with {mtu}"), |_| {
+        Ok((file.exists() && fs::read_to_string(&file)? == format!("{mtu}\n")).then_some(()))
+    })
 }

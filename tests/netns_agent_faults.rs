@@ -1,9 +1,10 @@
-//! The agent while everything around it goes wrong. The wall clock that steps is in `architecture.rs`: nothing
-//! waits on it, and it is the machine's own, which a test must not step.
+//! The agent while everything around it goes wrong. The wall clock that steps is in `netns_agent/wall_clock.rs`.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mtu_lab::agent::{Agent, AgentSpec};
@@ -53,13 +54,13 @@ done"#;
 }
 
 /// Ends it between two turns: what it says is not read any more.
-fn end(churn: &Process, said: impl std::io::BufRead) -> Result<()> {
+fn end(churn: &Process, said: impl BufRead) -> Result<()> {
     drop(said);
     churn.wait().map(drop)
 }
 
 /// Waits for some turns of the churn.
-fn turns(churn: &mut impl std::io::BufRead, turns: usize) -> Result<()> {
+fn turns(churn: &mut impl BufRead, turns: usize) -> Result<()> {
     for _ in 0..turns {
         ensure!(churn.read_line(&mut String::new())? > 0, "the churn ended");
     }
@@ -73,7 +74,7 @@ fn namespaces_that_vanish_while_they_are_read_are_no_failure() -> Result<()> {
     let mut agent = agent().start(&lab)?;
     agent.until_ready()?;
     let churn = churn(&lab)?;
-    let mut said = std::io::BufReader::new(churn.take_stdout().context("a stdout")?);
+    let mut said = BufReader::new(churn.take_stdout().context("a stdout")?);
     turns(&mut said, 100)?;
     end(&churn, said)?;
 
@@ -121,6 +122,62 @@ fn a_full_disk_is_said_and_leaves_the_old_files_until_there_is_room() -> Result<
     Ok(())
 }
 
+/// Has whoever opens the file wait until this is dropped: the kernel asks the holder of a lease first (`fcntl(2)`), and
+/// is patient for 45 seconds (`/proc/sys/fs/lease-break-time`). A disk that hangs looks the same.
+fn hold(lab: &NetnsLab, file: &str) -> Result<Process> {
+    // F_SETLEASE, F_WRLCK (`include/uapi/linux/fcntl.h`).
+    const SCRIPT: &str = r#"$| = 1; $SIG{IO} = "IGNORE";
+open(my $file, "<", $ARGV[0]) or die $!;
+fcntl($file, 1024, 1) or die $!;
+print "held\n";
+sleep;"#;
+    let mut command = NetnsLab::command(&["perl", "-e", SCRIPT, file]);
+    let holder = lab.spawn(Place::Node, command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let mut said = BufReader::new(holder.take_stdout().context("a stdout")?);
+    ensure!(said.read_line(&mut String::new())? > 0, "{file} is not held");
+    Ok(holder)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_disk_that_hangs_keeps_neither_the_loop_nor_the_pages_nor_the_end() -> Result<()> {
+    let lab = lab()?;
+    let mut agent = agent().start(&lab)?;
+    until_told(&agent, 1400)?;
+    let held = hold(&lab, "/run/mtu-agent/daemon.json")?;
+    lab.set_link_mtu(Place::Node, "eth0", 1350)?;
+    agent.told("the disk is slow or hangs: the host files are not up to date")?;
+    for mtu in [1340, 1330, 1320] {
+        lab.set_link_mtu(Place::Node, "eth0", mtu)?;
+        agent.until_sample(PUBLISHED, mtu.into())?;
+        agent.until("the page", |agent| {
+            Ok((agent.survey()?["safe_dind_mtu"]["value"] == mtu).then_some(()))
+        })?;
+    }
+    assert!(agent.page("/healthz")?.0);
+    assert_eq!(fs::read_to_string(agent.file(DIND_MTU))?, "1400\n");
+
+    drop(held);
+    until_told(&agent, 1320)?;
+    files_are_whole(&agent)?;
+
+    let _held = hold(&lab, "/run/mtu-agent/daemon.json")?;
+    lab.set_link_mtu(Place::Node, "eth0", 1310)?;
+    agent.until_sample(PUBLISHED, 1310.0)?;
+    let (code, took) = agent.stop()?;
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(fs::read_to_string(agent.file(DIND_MTU))?, "1320\n");
+    Ok(())
+}
+
+fn until_told(agent: &Agent<'_>, mtu: u16) -> Result<()> {
+    let file = agent.file(DIND_MTU);
+    agent.until(&format!("a host file with {mtu}"), |_| {
+        Ok((file.exists() && fs::read_to_string(&file)? == format!("{mtu}\n")).then_some(()))
+    })
+}
+
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn files_that_could_not_be_written_are_written_by_the_next_resync_at_latest() -> Result<()> {
@@ -156,10 +213,10 @@ fn a_port_that_is_taken_is_said_and_ends_it_with_2() -> Result<()> {
 fn killed_at_any_time_it_leaves_whole_files_and_goes_on_from_them() -> Result<()> {
     let lab = lab()?;
     let churn = churn(&lab)?;
-    let mut said = std::io::BufReader::new(churn.take_stdout().context("a stdout")?);
+    let mut said = BufReader::new(churn.take_stdout().context("a stdout")?);
     for _ in 0..10 {
         let agent = agent().args(&["--raise-after", "0s"]).start(&lab)?;
-        agent.until_ready()?;
+        agent.until("the files", |agent| Ok(agent.file(DIND_MTU).exists().then_some(())))?;
         turns(&mut said, fastrand::usize(1..6))?;
         for _ in 0..fastrand::usize(0..500) {
             fs::metadata(agent.file(DIND_MTU))?;
@@ -171,9 +228,11 @@ fn killed_at_any_time_it_leaves_whole_files_and_goes_on_from_them() -> Result<()
     end(&churn, said)?;
     let mut agent = agent().start(&lab)?;
     agent.until_ready()?;
-    let directory = agent.file(DIND_MTU);
-    let left = fs::read_dir(directory.parent().context("a directory")?)?.count();
-    assert_eq!(left, 3, "what the killed ones left unfinished is removed");
+    let file = agent.file(DIND_MTU);
+    let directory = file.parent().context("a directory")?;
+    agent.until("what the killed ones left unfinished is removed", |_| {
+        Ok((fs::read_dir(directory)?.count() == 3).then_some(()))
+    })?;
     let complaints: Vec<_> = agent.log()?.iter().filter(|line| line["level"] != "INFO").collect();
     assert!(complaints.is_empty(), "{complaints:?}");
     Ok(())

@@ -78,14 +78,30 @@ fn a_black_hole_next_door_is_found_in_60_ms_whatever_its_size() {
     }
 }
 
-#[test]
-fn a_black_hole_50_ms_away_is_found_in_350_ms() {
-    for mtu in 1280..1500 {
-        let hole = Hole { link: 1500, mtu, rtt_ms: 50.0, loss: 0.0 };
+/// Seven round trips, whatever the size, and never more packets or bytes than allowed.
+fn found_in_350_ms(link: u16, mtus: impl Iterator<Item = u16>) {
+    let mut sent = Vec::new();
+    for mtu in mtus {
+        let hole = Hole { link, mtu, rtt_ms: 50.0, loss: 0.0 };
         let Run { outcome, .. } = run(&hole.scenario(), 1);
         assert_eq!(outcome.verdict.path_mtu().map(PathMtu::get), Some(mtu), "{outcome:?}");
-        assert!(outcome.elapsed < Duration::from_millis(350), "{mtu}: {outcome:?}");
+        assert_eq!(outcome.verdict.name(), "black_hole", "{mtu} of {link}");
+        assert_eq!(outcome.limited_by.and_then(|it| it.hop), Some(2), "{mtu} of {link}: {outcome:?}");
+        assert!(outcome.elapsed < Duration::from_millis(350), "{mtu} of {link}: {outcome:?}");
+        sent.push(outcome.probes_sent);
     }
+    assert!(median(sent) <= 50);
+}
+
+#[test]
+fn a_black_hole_50_ms_away_is_found_in_350_ms() {
+    found_in_350_ms(1500, 1280..1500);
+}
+
+#[test]
+fn a_black_hole_50_ms_away_under_a_jumbo_link_is_found_in_350_ms() {
+    let of_the_bench = [2900, 8765, 8999, 1437, 1450, 1281, 4353, 1501, 6000, 7777];
+    found_in_350_ms(9000, of_the_bench.into_iter().chain((1280..9000).step_by(7)));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Knobs {
     pub resync_interval: Option<String>,
     /// Where HTTP is served.
     pub listen: Option<SocketAddr>,
+    /// Where metrics alone are served.
+    pub metrics_listen: Option<SocketAddr>,
     /// Directory of the host files.
     pub directory: Option<PathBuf>,
 }
@@ -49,6 +51,8 @@ pub struct Config {
     pub resync_interval: Duration,
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// Where metrics alone are served, for others.
+    pub metrics_listen: Option<SocketAddr>,
     /// Directory of the host files.
     pub directory: PathBuf,
 }
@@ -148,6 +152,7 @@ impl Knobs {
             probe_interval: self.probe_interval.or(others.probe_interval),
             resync_interval: self.resync_interval.or(others.resync_interval),
             listen: self.listen.or(others.listen),
+            metrics_listen: self.metrics_listen.or(others.metrics_listen),
             directory: self.directory.or(others.directory),
         }
     }
@@ -157,8 +162,8 @@ impl TryFrom<Knobs> for Config {
     type Error = ConfigError;
 
     fn try_from(knobs: Knobs) -> Result<Self, ConfigError> {
-        let Knobs { targets, max_dind_mtu, raise_after, probe_interval, resync_interval, listen, directory } =
-            knobs;
+        let Knobs { targets, max_dind_mtu, raise_after, probe_interval, resync_interval, .. } = knobs;
+        let Knobs { listen, metrics_listen, directory, .. } = knobs;
         let maximum = max_dind_mtu.unwrap_or(LinkMtu::DOCKER_DEFAULT.get());
         let usable = Some(maximum).filter(|value| (576..=65_535).contains(value));
         let usable = usable.and_then(|value| LinkMtu::new(value).ok());
@@ -176,6 +181,7 @@ impl TryFrom<Knobs> for Config {
                 day,
             )?,
             listen: listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9817))),
+            metrics_listen,
             directory: directory.unwrap_or_else(|| "/run/mtu-agent".into()),
         })
     }
@@ -186,6 +192,9 @@ impl Config {
     pub fn replace(&self, new: Self) -> Result<Self, ConfigError> {
         if new.listen != self.listen {
             return Err(ConfigError::NeedsRestart { knob: "listen" });
+        }
+        if new.metrics_listen != self.metrics_listen {
+            return Err(ConfigError::NeedsRestart { knob: "metrics_listen" });
         }
         if new.directory != self.directory {
             return Err(ConfigError::NeedsRestart { knob: "directory" });

@@ -1,4 +1,4 @@
-//! What has changed since the last conclusion, for people who read logs and for files that are written on change.
+//! What has changed since the last conclusion, for people who read logs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,12 +21,11 @@ pub(super) struct News {
     is_lost: bool,
     mismatches: usize,
     verdicts: BTreeMap<PathName, Answer>,
-    document: String,
 }
 
 impl News {
-    /// Logs a line for each change of a verdict; tells whether anything at all but the date is new.
-    pub(super) fn is_news(&mut self, survey: &Survey, steady: &SteadyMtu, document: &str) -> bool {
+    /// Logs a line for each change of a verdict.
+    pub(super) fn tell(&mut self, survey: &Survey, steady: &SteadyMtu) {
         let (value, is_lost) = (steady.value(), steady.lost_since().is_some());
         if value != self.value
             && let Some(mtu) = value
@@ -58,19 +57,6 @@ impl News {
                 info!(target_name = target, address, verdict, path_mtu, "verdict of a path changed");
             }
         }
-        let undated = undated(document);
-        let is_news = value != self.value || undated != self.document;
-        *self = Self { value, is_lost, mismatches, verdicts, document: undated };
-        is_news
+        *self = Self { value, is_lost, mismatches, verdicts };
     }
-
-    /// Has everything written again at the next conclusion.
-    pub(super) fn forget(&mut self) {
-        self.document.clear();
-    }
-}
-
-fn undated(document: &str) -> String {
-    let dated = |line: &&str| !line.trim_start().starts_with("\"observed_at\"");
-    document.lines().filter(dated).collect::<Vec<_>>().join("\n")
 }

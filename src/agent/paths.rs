@@ -1,6 +1,5 @@
 //! Paths to the targets, measured again and again: each target by a task of its own.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::{sleep, sleep_until};
 use tracing::debug;
 
 use super::clock;
+use super::spread::seed;
 use crate::discovery::measure::measure;
 use crate::discovery::path::{Path, PathResult};
 use crate::domain::mtu::IpFamily;
@@ -63,7 +63,7 @@ impl Paths {
             let earlier =
                 known.iter_mut().find(|paths| paths.first().is_some_and(|path| path.target == name));
             self.known.push(earlier.map(std::mem::take).unwrap_or_default());
-            let rhythm = Rhythm { interval, seed: seed(&self.node_name, &name) };
+            let rhythm = Rhythm { interval, seed: seed(&self.node_name, name.as_str()) };
             let found = Finder { generation: self.generation, target: position, found: self.found.0.clone() };
             self.tasks.push(
                 spawn_local(keep(target.clone(), rhythm, self.changed.subscribe(), found)).abort_handle(),
@@ -208,13 +208,6 @@ impl Rhythm {
     fn interval(self) -> Duration {
         self.interval.mul_f64(1.0 + 0.1 * self.seed)
     }
-}
-
-/// A number from 0 to 1 that is the same whenever this node probes this target.
-fn seed(node_name: &str, target: &str) -> f64 {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((node_name, target));
-    let [high, low, ..] = hash.to_be_bytes();
-    f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
 }
 
 #[cfg(test)]

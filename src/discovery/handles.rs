@@ -2,12 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::os::fd::AsFd as _;
+
+use tracing::debug;
 
 use crate::kernel::netns::{self, NetnsFile};
-use crate::kernel::procfs;
+use crate::kernel::nsid::Nsid;
+use crate::kernel::{RouteSocket, procfs};
 
-/// One namespace, held open.
+/// One namespace, held open. It gets an id before anything can be read of it.
 pub(super) struct Handle {
+    netns: NetnsFile,
+    pinned: Vec<String>,
+    pids: Vec<u32>,
+}
+
+/// One namespace that is held open and has an id in the reader's own, so that its changes are heard: what changes
+/// before it is read is seen, and what changes after is heard.
+pub(super) struct Identified {
+    /// `None` where the kernel gives none: what happens there is not heard, whenever it is read.
+    pub(super) nsid: Option<Nsid>,
     pub(super) netns: NetnsFile,
     /// Names of files that pin it.
     pub(super) pinned: Vec<String>,
@@ -65,7 +79,18 @@ impl Handles {
 }
 
 impl Handle {
-    fn new(netns: NetnsFile) -> Self {
+    pub(super) fn new(netns: NetnsFile) -> Self {
         Self { netns, pinned: Vec::new(), pids: Vec::new() }
+    }
+
+    /// Gives it an id in the socket's namespace, unless it has one.
+    pub(super) fn identify(self, socket: &mut RouteSocket) -> Identified {
+        let Self { netns, pinned, pids } = self;
+        let assigned = match socket.assign_nsid(netns.as_fd()) {
+            Err(refused) if refused.is_permission() => socket.nsid_of(netns.as_fd()),
+            answer => answer,
+        };
+        let nsid = assigned.inspect_err(|error| debug!(inode = netns.inode(), %error, "no nsid"));
+        Identified { nsid: nsid.ok().flatten(), netns, pinned, pids }
     }
 }

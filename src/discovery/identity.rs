@@ -1,6 +1,7 @@
 //! What people call a namespace: the pod, the container, the file that pins it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::docker::Container;
 use super::inventory::FoundNetns;
@@ -23,6 +24,8 @@ pub struct Identity {
     pub container_id: Option<String>,
     /// Pod of its first process.
     pub pod_uid: Option<String>,
+    /// Addresses that others know it by, where they were wanted.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Names by which namespaces may be known, gathered outside of the kernel.

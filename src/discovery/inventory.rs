@@ -10,7 +10,7 @@ use std::thread::{self, Scope};
 
 use tracing::debug;
 
-use super::handles::{Handle, Handles};
+use super::handles::{Handles, Identified};
 use super::unseen::{Unseen, count};
 use crate::domain::link::Link;
 use crate::domain::topology::Routes;
@@ -65,23 +65,34 @@ pub enum InventoryError {
 
 /// Reads everything that can be read.
 pub fn take() -> Result<Inventory, InventoryError> {
-    let mut socket = RouteSocket::open()?;
     let own = NetnsFile::own()?;
-    let privileges = Capability::held();
     let handles = Handles::collect(own.inode());
+    take_of(&own, handles, || RouteSocket::open()?.routes())
+}
+
+/// `read_routes` is called in each namespace that is held, and reads those of that one.
+fn take_of(
+    own: &NetnsFile,
+    handles: Handles,
+    read_routes: impl Fn() -> Result<Routes, NetlinkError> + Send,
+) -> Result<Inventory, InventoryError> {
+    let mut socket = RouteSocket::open()?;
+    let privileges = Capability::held();
     let mut unseen = unseen_handles(&handles, &privileges);
+    let held: Vec<_> = handles.others.into_iter().map(|handle| handle.identify(&mut socket)).collect();
 
     let links = socket.links(None)?;
     let routes = socket.routes()?;
     let outside = behind_uplinks(&links, &routes);
     let mut walk =
-        Walk { socket, own: &own, own_nsid: None, outside, found: BTreeMap::new(), refused: BTreeSet::new() };
-    let (nsids, routes_of_others) = thread::scope(|scope| {
+        Walk { socket, own, own_nsid: None, outside, found: BTreeMap::new(), refused: BTreeSet::new() };
+    let routes_of_held = thread::scope(|scope| {
         // Takes as long as the walk, and needs nothing that the walk finds out.
-        let visits = privileges.contains(&Capability::CapSysAdmin).then(|| visit(scope, &handles.others));
+        let may_enter = privileges.contains(&Capability::CapSysAdmin);
+        let visits = may_enter.then(|| visit(scope, &held, read_routes)).flatten();
         walk.follow(&links);
-        let nsids = walk.add(&handles.others);
-        (nsids, visits.flatten().map(|visits| finish(visits, &handles.others)).unwrap_or_default())
+        walk.add(&held);
+        visits.map(|visits| finish(visits, &held)).unwrap_or_default()
     });
     if !walk.refused.is_empty() {
         unseen.push(Unseen::needing(
@@ -101,17 +112,17 @@ pub fn take() -> Result<Inventory, InventoryError> {
         positions.insert(nsid, namespaces.len());
         namespaces.push(FoundNetns { nsid: Some(nsid), links, ..FoundNetns::default() });
     }
-    let mut routes_of_others = routes_of_others.into_iter();
-    for (nsid, handle) in nsids.into_iter().zip(handles.others) {
+    let mut routes_of_held = routes_of_held.into_iter();
+    for Identified { nsid, netns: file, pinned, pids } in held {
         let position = nsid.and_then(|nsid| positions.get(&nsid).copied()).unwrap_or_else(|| {
             namespaces.push(FoundNetns { nsid, ..FoundNetns::default() });
             namespaces.len() - 1
         });
         let netns = &mut namespaces[position];
-        netns.inode = Some(handle.netns.inode());
-        netns.pinned = handle.pinned;
-        netns.pids = handle.pids;
-        netns.routes = routes_of_others.next().flatten();
+        netns.inode = Some(file.inode());
+        netns.pinned = pinned;
+        netns.pids = pids;
+        netns.routes = routes_of_held.next().flatten();
     }
     Ok(Inventory { namespaces, own_nsid, outside, privileges, unseen })
 }
@@ -180,11 +191,10 @@ impl Walk<'_> {
     }
 
     /// Reads the held namespaces that the walk did not reach, and walks on from those that turn out to be connected
-    /// after all: a macvlan names its lower link, which does not name it. Tells the id of each handle.
-    fn add(&mut self, handles: &[Handle]) -> Vec<Option<Nsid>> {
-        let nsids: Vec<_> = handles.iter().map(|handle| self.nsid_of(handle)).collect();
+    /// after all: a macvlan names its lower link, which does not name it.
+    fn add(&mut self, held: &[Identified]) {
         let mut apart = BTreeMap::new();
-        for nsid in nsids.iter().flatten().copied() {
+        for nsid in held.iter().filter_map(|held| held.nsid) {
             if !self.found.contains_key(&nsid) && !self.outside.contains(&nsid) {
                 apart.extend(self.links(nsid).map(|links| (nsid, links)));
             }
@@ -196,7 +206,6 @@ impl Walk<'_> {
             }
         }
         self.found.append(&mut apart);
-        nsids
     }
 
     fn connected_one(&mut self, apart: &BTreeMap<Nsid, Vec<Link<Linked>>>) -> Option<Nsid> {
@@ -205,14 +214,6 @@ impl Walk<'_> {
             .iter()
             .find(|(_, links)| neighbours(links).any(|nsid| leads_here(self, nsid)))
             .map(|(nsid, _)| *nsid)
-    }
-
-    fn nsid_of(&mut self, handle: &Handle) -> Option<Nsid> {
-        let assigned = match self.socket.assign_nsid(handle.netns.as_fd()) {
-            Err(refused) if refused.is_permission() => self.socket.nsid_of(handle.netns.as_fd()),
-            answer => answer,
-        };
-        assigned.inspect_err(|error| debug!(inode = handle.netns.inode(), %error, "no nsid")).ok().flatten()
     }
 
     /// None left of a namespace that vanished; of one that refuses it is at least known that it is there.
@@ -246,19 +247,22 @@ fn neighbours(links: &[Link<Linked>]) -> impl Iterator<Item = Nsid> {
 type RouteVisits<'scope> = Visits<'scope, Result<Routes, NetlinkError>>;
 
 /// Begins to enter each namespace that is held: netlink has no other way to its routes.
-fn visit<'scope>(scope: &'scope Scope<'scope, '_>, handles: &'scope [Handle]) -> Option<RouteVisits<'scope>> {
-    let namespaces = handles.iter().map(|handle| &handle.netns);
-    let visits = netns::visit(scope, namespaces, || RouteSocket::open()?.routes());
+fn visit<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    held: &'scope [Identified],
+    read_routes: impl Fn() -> Result<Routes, NetlinkError> + Send + 'scope,
+) -> Option<RouteVisits<'scope>> {
+    let visits = netns::visit(scope, held.iter().map(|held| &held.netns), read_routes);
     visits.inspect_err(|error| debug!(%error, "no routes read")).ok()
 }
 
 /// The routes of each, if it could be entered.
-fn finish(visits: RouteVisits<'_>, handles: &[Handle]) -> Vec<Option<Routes>> {
-    let read = visits.finish().into_iter().zip(handles);
-    read.map(|(read, handle)| match read {
+fn finish(visits: RouteVisits<'_>, held: &[Identified]) -> Vec<Option<Routes>> {
+    let read = visits.finish().into_iter().zip(held);
+    read.map(|(read, held)| match read {
         Ok(Ok(routes)) => Some(routes),
-        Ok(Err(error)) => unread(&handle.netns, &error),
-        Err(error) => unread(&handle.netns, &error),
+        Ok(Err(error)) => unread(&held.netns, &error),
+        Err(error) => unread(&held.netns, &error),
     })
     .collect()
 }
@@ -267,3 +271,6 @@ fn unread(netns: &NetnsFile, error: &impl std::error::Error) -> Option<Routes> {
     debug!(inode = netns.inode(), %error, "routes not read");
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::addresses;
 use super::advice::{Finding, explain};
 use super::cni::{self, Cni};
 use super::docker;
@@ -32,6 +33,8 @@ pub struct Sources {
     pub cni_config: PathBuf,
     /// What Calico computed for its pods.
     pub calico_mtu: PathBuf,
+    /// Whether pods are looked for by their addresses, where no process tells whose a namespace is.
+    pub addresses: bool,
 }
 
 impl Default for Sources {
@@ -40,6 +43,7 @@ impl Default for Sources {
             pod_logs: "/var/log/pods".into(),
             cni_config: cni::CONFIG_DIRECTORY.into(),
             calico_mtu: expected::CALICO_MTU.into(),
+            addresses: false,
         }
     }
 }
@@ -70,7 +74,10 @@ pub fn look(sources: &Sources) -> Result<Look, InventoryError> {
     let inventory = inventory::take()?;
     let topology = nesting::topology(&inventory);
     let cni = cni::guess(&topology, &sources.cni_config);
-    let identities = identities(&inventory, &sources.pod_logs);
+    let mut identities = identities(&inventory, &sources.pod_logs);
+    if sources.addresses {
+        addresses::read(&topology, &inventory, &mut identities);
+    }
     let mut unseen = inventory.unseen;
     unseen.extend(unread_routes(&topology));
     unseen.extend(surroundings::opaque(&topology, cni.as_ref(), &identities));

@@ -1,8 +1,21 @@
 //! The values of many nodes, and what follows for their pools.
+//!
+//! Anybody may have written what a node is said to report, and agents come and go: a value is believed only where
+//! docker could use it, it goes down at once, up only when it is sure, and it never goes away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use super::mtu::LinkMtu;
+use super::mtu::{IpFamily, LinkMtu};
+use super::safe::SMALLEST_USEFUL;
+use super::steady::SteadyMtu;
+
+/// The pool of a node that names none.
+pub const DEFAULT_POOL: &str = "default";
+/// The largest MTU that docker can use.
+const LARGEST_USEFUL: u32 = 65_535;
+/// What a report needs to drag its pool under the minimum of IPv6: as many methods, and as many searches.
+const ENOUGH: usize = 2;
 
 /// The values that nodes and pools have now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,33 +42,158 @@ impl Values {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A value that docker can use; `None` for any other number.
+pub fn useful(bytes: u32) -> Option<LinkMtu> {
+    let is_useful = (SMALLEST_USEFUL..=LARGEST_USEFUL).contains(&bytes);
+    LinkMtu::new(bytes).ok().filter(|_| is_useful)
+}
 
-    fn mtu(value: u32) -> LinkMtu {
-        LinkMtu::new(value).expect("it is a size")
+/// The pools that an annotation names, separated by commas; `None` if it names none.
+pub fn named_pools(annotation: &str) -> Option<BTreeSet<String>> {
+    let names = annotation.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Some(names.map(str::to_owned).collect()).filter(|names: &BTreeSet<_>| !names.is_empty())
+}
+
+/// What a node is said to report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its value, if it tells one that is [`useful`].
+    pub dind_mtu: Option<LinkMtu>,
+    /// In how many different ways it was found.
+    pub methods: usize,
+    /// Paths that were searched in full and carry no more.
+    pub searches: usize,
+    /// From when on it is old.
+    pub old_from: Instant,
+}
+
+impl Report {
+    /// What it counts in its pool. Something is odd where not even IPv6 fits, so that takes more than one's word.
+    fn counts(&self) -> Option<LinkMtu> {
+        let minimum = IpFamily::V6.minimum_mtu().as_link_mtu();
+        let is_sure = self.methods >= ENOUGH && self.searches >= ENOUGH;
+        self.dind_mtu.map(|mtu| if is_sure { mtu } else { mtu.max(minimum) })
+    }
+}
+
+/// What is known of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Its value.
+    pub mtu: Option<LinkMtu>,
+    /// Nodes that are in it.
+    pub nodes: usize,
+    /// Those of them that report a value.
+    pub reporting: usize,
+    /// Those of them whose report is old.
+    pub old: usize,
+}
+
+/// Why a pool's value may not be true any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// It is drawn from new reports only.
+    Fresh,
+    /// Some of the reports are old.
+    OldReports,
+    /// No node of the pool reports any more.
+    NoReports,
+}
+
+impl Pool {
+    /// Whether its value may be out of date.
+    pub fn age(&self) -> Age {
+        match (self.reporting, self.old) {
+            (0, _) => Age::NoReports,
+            (_, 0) => Age::Fresh,
+            (_, _) => Age::OldReports,
+        }
+    }
+}
+
+/// The pools over time.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    raise_after: Duration,
+    steady: BTreeMap<String, SteadyMtu>,
+    next_old: Option<Instant>,
+}
+
+impl Fleet {
+    /// A pool's larger value must have lasted for `raise_after` before it is taken.
+    pub fn new(raise_after: Duration) -> Self {
+        Self { raise_after, steady: BTreeMap::new(), next_old: None }
     }
 
-    fn values() -> Values {
-        let named = |pools: &[&str]| pools.iter().map(|pool| (*pool).to_owned()).collect();
-        Values {
-            nodes: [("node-1".to_owned(), mtu(1400))].into(),
-            pools: [("cloud".to_owned(), mtu(1450)), ("metal".to_owned(), mtu(1400))].into(),
-            namespaces: [("ci".to_owned(), named(&["cloud"])), ("odd".to_owned(), named(&["gone"]))].into(),
+    /// Goes on from what was published by an earlier run; where that disagrees, the smallest counts.
+    pub fn resume(&mut self, now: Instant, published: impl IntoIterator<Item = (String, LinkMtu)>) {
+        for (pool, mtu) in published {
+            let least = self.steady.get(&pool).and_then(SteadyMtu::value).map_or(mtu, |value| value.min(mtu));
+            self.steady.insert(pool, SteadyMtu::resume(self.raise_after, least, now));
         }
     }
 
-    #[test]
-    fn a_namespace_has_the_smallest_of_the_pools_that_it_names_or_of_all() {
-        assert_eq!(values().of_namespace("ci"), Some(mtu(1450)));
-        assert_eq!(values().of_namespace("other"), Some(mtu(1400)));
-        assert_eq!(values().of_namespace("odd"), None, "a pool that is not there has no value");
+    /// Draws the conclusions for each pool. `nodes` names the pool of each node that there is; the report of one that
+    /// is gone counts nowhere.
+    pub fn fold<'a>(
+        &mut self,
+        now: Instant,
+        nodes: &BTreeMap<String, String>,
+        report_of: impl Fn(&str) -> Option<&'a Report>,
+    ) -> BTreeMap<String, Pool> {
+        let known = self.steady.keys().map(|pool| (pool.as_str(), Seen::default()));
+        let mut seen: BTreeMap<&str, Seen> = known.collect();
+        for (node, pool) in nodes {
+            seen.entry(pool).or_default().add(now, report_of(node));
+        }
+        self.next_old = seen.values().filter_map(|seen| seen.next_old).min();
+        let pools: Vec<_> = seen.into_iter().map(|(name, seen)| (name.to_owned(), seen)).collect();
+        pools.into_iter().map(|(name, seen)| (name.clone(), self.observe(now, name, seen))).collect()
     }
 
-    #[test]
-    fn a_node_has_its_own() {
-        assert_eq!(values().of_node("node-1"), Some(mtu(1400)));
-        assert_eq!(values().of_node("node-2"), None);
+    fn observe(&mut self, now: Instant, name: String, seen: Seen) -> Pool {
+        let Seen { pool, least, next_old: _ } = seen;
+        let has_quorum = pool.reporting * 2 > pool.nodes;
+        if least.is_none() && !self.steady.contains_key(&name) {
+            return pool;
+        }
+        let steady = self.steady.entry(name).or_insert_with(|| SteadyMtu::new(self.raise_after));
+        // Without a quorum a larger value is nothing that was seen: the time until it is taken begins anew.
+        let least = least.map(|least| match steady.value() {
+            Some(value) if !has_quorum => least.min(value),
+            Some(_) | None => least,
+        });
+        steady.observe(now, least);
+        Pool { mtu: steady.value(), ..pool }
+    }
+
+    /// When to fold again although nothing changed.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.steady.values().filter_map(SteadyMtu::poll_timeout).chain(self.next_old).min()
     }
 }
+
+/// A pool, as far as its nodes were gone through.
+#[derive(Debug, Default)]
+struct Seen {
+    pool: Pool,
+    least: Option<LinkMtu>,
+    next_old: Option<Instant>,
+}
+
+impl Seen {
+    fn add(&mut self, now: Instant, report: Option<&Report>) {
+        self.pool.nodes += 1;
+        let Some((report, mtu)) = report.and_then(|report| Some((report, report.counts()?))) else { return };
+        self.pool.reporting += 1;
+        self.least = Some(self.least.map_or(mtu, |least| least.min(mtu)));
+        if report.old_from <= now {
+            self.pool.old += 1;
+        } else {
+            self.next_old = Some(self.next_old.map_or(report.old_from, |next| next.min(report.old_from)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,7 @@ pub mod confirm;
 mod decide;
 mod ladder;
 mod locate;
+mod narrow;
 mod outcome;
 mod plan;
 mod ptb;
@@ -101,8 +102,6 @@ pub struct Search {
     next_id: u16,
     flights: u32,
     unanswered_rounds: usize,
-    /// Whether large packets have been sent to the first few hops.
-    is_swept: bool,
     /// Hops that small packets have been sent to because of a PTB.
     hops_looked_at: u8,
     unreachable_from: Option<IpAddr>,
@@ -126,7 +125,6 @@ impl Search {
             next_id: 0,
             flights: 0,
             unanswered_rounds: 0,
-            is_swept: false,
             hops_looked_at: 0,
             unreachable_from: None,
             told: None,

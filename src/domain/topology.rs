@@ -143,6 +143,15 @@ impl Topology {
             && self.ports(at).next().is_none()
     }
 
+    /// The namespace of level 1 that the one at `ix` is or is nested in: a pod's.
+    pub fn first_level(&self, ix: NetnsIx) -> Option<NetnsIx> {
+        match self.netns(ix).place {
+            Place::Nested { level: 1, .. } => Some(ix),
+            Place::Nested { parent, .. } => self.first_level(parent),
+            Place::Host | Place::Outside | Place::Unconnected => None,
+        }
+    }
+
     /// Whether `inner` is nested deeper than `outer`, both being connected to the host.
     pub fn is_deeper(&self, inner: NetnsIx, outer: NetnsIx) -> bool {
         match (self.netns(inner).place.level(), self.netns(outer).place.level()) {

@@ -1,7 +1,7 @@
 //! What the kernel says when a link, an address, a route or a namespace changes: heard, counted, not understood.
 //!
-//! One rtnetlink socket hears every namespace that has an nsid in its own (`NETLINK_LISTEN_ALL_NSID`); the survey's
-//! walk gives one to each that it reaches. What an event says is not used: its link indices and nsids are those of
+//! One rtnetlink socket hears every namespace that has an nsid in its own (`NETLINK_LISTEN_ALL_NSID`); the survey
+//! gives one to each before it reads it. What an event says is not used: its link indices and nsids are those of
 //! the namespace that sent it. It only says that it is time to look again.
 
 mod message;
@@ -51,7 +51,7 @@ pub struct Changes {
     pub addresses: u32,
     /// Events of unicast routes of the main tables.
     pub routes: u32,
-    /// Namespaces that were given an id by somebody's request, or lost theirs because they are gone.
+    /// Namespaces that lost their id because they are gone.
     pub nsids: u32,
     /// Events were lost: what has changed is not known. All that were lost happened before this was returned.
     pub overrun: bool,

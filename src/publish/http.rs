@@ -1,4 +1,4 @@
-//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`.
+//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`; the controller tells the first three.
 //!
 //! One request for each connection, and every connection ends in bounded time: clients come every few seconds at
 //! most, and one that is slow, or wants to harm, must not keep the others out for long.
@@ -20,9 +20,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+pub mod controller;
+mod pulse;
 mod routes;
 mod status;
 
+pub use pulse::Pulse;
 pub use routes::Pages;
 pub use status::Status;
 
@@ -91,17 +94,7 @@ pub struct Server {
 impl Server {
     /// Listens at `address`; port 0 is any that is free.
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let refused = |source: io::Error| {
-            if source.kind() == io::ErrorKind::AddrInUse {
-                BindError::InUse { address }
-            } else if source.kind() == io::ErrorKind::AddrNotAvailable {
-                BindError::NotHere { address }
-            } else {
-                BindError::Refused { address, source }
-            }
-        };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let (listener, address) = listen(address).await?;
         Ok(Self { listener, address, limits: Limits::default() })
     }
 
@@ -112,8 +105,11 @@ impl Server {
 
     /// Serves until `shutdown`; then no longer than a second, for the answers that are under way.
     pub async fn run(self, status: Arc<Status>, pages: Pages, shutdown: impl Future<Output = ()>) {
+        self.serve(routes::router(status, pages), shutdown).await;
+    }
+
+    async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { listener, limits, .. } = self;
-        let router = routes::router(status, pages);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -122,7 +118,7 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 (slot, stream) = accept(&listener, &slots) => {
-                    connections.spawn(serve(stream, router.clone(), graceful.watcher(), limits, slot));
+                    connections.spawn(answer(stream, router.clone(), graceful.watcher(), limits, slot));
                 }
                 // Whatever ended is let go of: a set keeps it otherwise.
                 Some(_ended) = connections.join_next() => {}
@@ -135,7 +131,27 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream) {
+/// Listens at `address`, and says where that is: port 0 is any that is free.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let refused = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            BindError::InUse { address }
+        } else if source.kind() == io::ErrorKind::AddrNotAvailable {
+            BindError::NotHere { address }
+        } else {
+            BindError::Refused { address, source }
+        }
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+/// Waits for one of the `slots`, and then for a client.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, TcpStream) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
     loop {
         match listener.accept().await {
@@ -155,7 +171,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
-async fn serve(
+async fn answer(
     stream: TcpStream,
     router: Router,
     watcher: Watcher,

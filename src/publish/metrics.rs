@@ -19,15 +19,17 @@ use crate::domain::steady::SteadyMtu;
 use crate::kernel::counters::PacketCounters;
 use crate::probes::ledger::IgnoredCounts;
 use crate::publish::host_file::{HostFileError, Written};
+use crate::publish::kubernetes::outcome::PublishResult;
+use crate::publish::links::{self, Level};
 
 mod catalog;
-mod links;
+pub mod controller;
 mod names;
 mod process;
 mod register;
 mod shown;
 
-use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, VERDICTS};
+use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, VERDICTS};
 use shown::{KernelCounter, Shown};
 
 pub use names::SurveyReason;
@@ -64,6 +66,8 @@ pub struct Metrics {
     netlink_events: IntCounter,
     netlink_overruns: IntCounter,
     host_file_writes: IntCounterVec,
+    publishes: IntCounterVec,
+    published_at: Shown<1>,
     config_is_current: Shown<0>,
     config_loaded: Shown<0>,
 
@@ -169,6 +173,15 @@ impl Metrics {
         self.host_file_writes.with_label_values(&[result]).inc();
     }
 
+    /// The NodeMtu was written, or not, at this time.
+    pub fn observe_publish(&self, result: PublishResult, at: Timestamp) {
+        let _whole = self.hold();
+        self.publishes.with_label_values(&[NODE_MTU, result.name()]).inc();
+        if result == PublishResult::Success {
+            self.published_at.replace([([NODE_MTU.to_owned()], seconds(at))]);
+        }
+    }
+
     /// A configuration was taken over at this time.
     pub fn config_taken(&self, at: Timestamp) {
         let _whole = self.hold();
@@ -198,13 +211,12 @@ impl Metrics {
 
     fn observe_links(&self, survey: &Survey) {
         let groups = links::groups(survey);
-        let labels = |level: &str, role: &str| [level.to_owned(), role.to_owned()];
-        let mismatched = groups
-            .iter()
-            .map(|((level, role), group)| (labels(level, role.label()), f64::from(group.mismatched)));
+        let mismatched = groups.iter().map(|((level, role), group)| {
+            ([level.label(), role.label()].map(str::to_owned), f64::from(group.mismatched))
+        });
         self.mismatched_links.replace(mismatched);
         let mtus = groups.iter().flat_map(|((level, role), group)| {
-            let of = |aggregate: &str| [*level, role.label(), aggregate].map(str::to_owned);
+            let of = |aggregate: &str| [level.label(), role.label(), aggregate].map(str::to_owned);
             let [min, max] = AGGREGATES.map(of);
             [(min, bytes(group.least)), (max, bytes(group.largest))]
         });
@@ -213,7 +225,7 @@ impl Metrics {
         let levels = survey.look.topology.iter().map(|(_, netns)| netns.place.level());
         let mut namespaces = BTreeMap::new();
         for level in levels {
-            let label = level.map_or(NO_LEVEL, links::level_label);
+            let label = level.map_or(NO_LEVEL, |level| Level::new(level).label());
             *namespaces.entry([label.to_owned()]).or_insert(0.0) += 1.0;
         }
         self.namespaces.replace(namespaces);

@@ -111,7 +111,7 @@ pub(super) fn paths() -> Vec<Path> {
     ]
 }
 
-fn searched(verdict: Verdict, limited_by: Option<LimitedBy>) -> PathResult {
+pub(super) fn searched(verdict: Verdict, limited_by: Option<LimitedBy>) -> PathResult {
     PathResult::Searched(Outcome {
         verdict,
         limited_by,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use mtu_lab::agent::{Agent, AgentSpec, Samples};
 use mtu_lab::docker::{NetnsLab, Place, SERVER};
 
-use super::{PUBLISHED, agent, lab, published};
+use super::{PUBLISHED, agent, lab, until_published};
 
 const SAFE: &str = "mtu_agent_safe_dind_mtu_bytes{family=\"ipv4\"}";
 
@@ -51,7 +51,7 @@ fn a_smaller_link_on_the_way_lowers_the_value_at_once_and_loss_keeps_it() -> Res
     lab.set_link_mtu(Place::Router, "down0", 1400)?;
     agent.until_sample(SAFE, 1400.0)?;
     agent.until_sample(PUBLISHED, 1400.0)?;
-    agent.until("the host file", |agent| Ok((published(agent)? == "1400\n").then_some(())))?;
+    until_published(&agent, 1400)?;
     assert!(agent.metrics()?.is(&path_mtu(), 1400.0));
 
     drop_what_comes(&lab)?;
@@ -63,8 +63,7 @@ fn a_smaller_link_on_the_way_lowers_the_value_at_once_and_loss_keeps_it() -> Res
     assert_eq!(survey["paths"][0]["kept_path_mtu"], 1400, "{:#}", survey["paths"]);
     assert_eq!(survey["safe_dind_mtu"]["value"], 1400);
     assert!(agent.metrics()?.is(PUBLISHED, 1400.0));
-    assert_eq!(published(&agent)?, "1400\n");
-    Ok(())
+    until_published(&agent, 1400)
 }
 
 #[test]
@@ -82,7 +81,7 @@ fn a_larger_value_is_published_only_after_it_lasted() -> Result<()> {
     agent.until_sample(SAFE, 1500.0)?;
     agent.until_sample(PUBLISHED, 1500.0)?;
     assert!(began.elapsed() >= RAISE_AFTER, "after {:?}", began.elapsed());
-    agent.until("the host file", |agent| Ok((published(agent)? == "1500\n").then_some(())))?;
+    until_published(&agent, 1500)?;
     let changes = |direction| {
         let sample = format!("mtu_agent_safe_dind_mtu_changes_total{{direction=\"{direction}\"}}");
         agent.metrics().map(|metrics| metrics.value(&sample))
@@ -114,10 +113,10 @@ fn a_node_without_a_way_out_at_the_start_gets_its_value_when_it_has_one() -> Res
     let agent = probing("1h").start(&lab)?;
     agent.until_ready()?;
     assert_eq!(agent.metrics()?.value(PUBLISHED), None);
-    assert!(!agent.file("dind-mtu").exists() && agent.file("survey.json").exists());
+    agent.until("a survey", |agent| Ok(agent.file("survey.json").exists().then_some(())))?;
+    assert!(!agent.file("dind-mtu").exists());
     lab.ip(&["route", "add", "default", "via", "198.51.100.1"])?;
     agent.until_sample(PUBLISHED, 1460.0)?;
     until_verdict(&agent, "exact")?;
-    assert_eq!(published(&agent)?, "1460\n");
-    Ok(())
+    until_published(&agent, 1460)
 }

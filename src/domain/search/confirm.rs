@@ -4,9 +4,10 @@
 //!         the large one is answered: true; neither is: loss or an outage, which is no size
 //!   ┌───────────────────────────────────┐
 //!   ▼  60 s                             │
-//!  idle ───► two packets: as large as the path MTU, and small
-//!   │                                   │ only the small one is answered
-//!   │ 600 s, or a PTB                   ▼
+//!  idle ───► two packets: as large as the path MTU, and small ◄─┐
+//!   │                                   │ only the small one    │ once: the large one
+//!   │                                   │ is answered ──────────┘ may be lost
+//!   │ 600 s, or a PTB                   ▼ twice
 //!   └────────────────────────────► search again
 //! ```
 //!
@@ -55,6 +56,14 @@ struct Check {
     sent_at: Instant,
     is_full_answered: bool,
     is_control_answered: bool,
+    /// Whether the large packet was missing just before, too.
+    is_repeat: bool,
+}
+
+impl Check {
+    fn new(sent_at: Instant, is_repeat: bool) -> Self {
+        Self { sent_at, is_full_answered: false, is_control_answered: false, is_repeat }
+    }
 }
 
 /// A path MTU that was measured, and how it is kept true.
@@ -109,7 +118,16 @@ impl Confirm {
             self.check = None;
             self.next_check_at = check.sent_at + self.check_interval;
             // A missing control says that packets are lost, not that they are too large.
-            self.is_search_due |= check.is_control_answered && !check.is_full_answered;
+            let is_missing = check.is_control_answered && !check.is_full_answered;
+            if is_missing && !check.is_repeat && !self.is_search_due {
+                self.check = Some(Check::new(now, true));
+                return Due::Check(self.pair);
+            }
+            self.is_search_due |= is_missing;
+            // Whoever waits for this check is to see that it is over, even if the next one is due.
+            if !self.is_search_due {
+                return Due::Nothing { until: self.wakes_at() };
+            }
         }
         if self.is_search_due || (!self.is_largest && now >= self.raise_at) {
             self.is_search_due = false;
@@ -117,12 +135,19 @@ impl Confirm {
             return Due::Search;
         }
         if now >= self.next_check_at {
-            self.check = Some(Check { sent_at: now, is_full_answered: false, is_control_answered: false });
+            self.check = Some(Check::new(now, false));
             return Due::Check(self.pair);
         }
-        Due::Nothing {
-            until: if self.is_largest { self.next_check_at } else { self.next_check_at.min(self.raise_at) },
-        }
+        Due::Nothing { until: self.wakes_at() }
+    }
+
+    fn wakes_at(&self) -> Instant {
+        if self.is_largest { self.next_check_at } else { self.next_check_at.min(self.raise_at) }
+    }
+
+    /// Whether answers to a pair are waited for.
+    pub fn is_checking(&self) -> bool {
+        self.check.is_some()
     }
 
     /// The packet of path MTU size was answered.

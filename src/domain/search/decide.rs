@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::belief::{Loss, Named};
 use super::locate::{self, Step};
 use super::outcome::{LimitedBy, Verdict};
-use super::plan::{self, Known, Planned};
+use super::plan::{self, Flight, Known, Planned};
 use super::record::{Answer, Silence};
 use super::{ATTEMPTS, FIRST_WAITS, PACKET_BUDGET, Queued, Search, Waiting};
 use crate::domain::mtu::PathMtu;
@@ -158,54 +158,68 @@ impl Search {
         if known.is_proven() {
             self.waiting = Waiting::Proof;
             if !self.is_refused_with_ptb(low) {
-                self.look_for_hop(&known, now, 0);
+                self.look_for_hop(&known, low + 1, now, &[]);
             }
             return;
         }
         self.waiting = Waiting::Flight;
-        let (flight, sure) = plan::next(&known, self.config.control());
-        let may_look = lost == 0 && answered > 2 && !self.is_refused_with_ptb(low);
-        // Hops first: then the answers to the rest show which of them will never come.
-        if may_look && sure > 0.5 {
-            self.look_for_hop(&known, now, flight.len());
-        } else if may_look && self.config.localise && !self.is_swept && self.flights > 1 {
-            self.is_swept = true;
+        let may_look = self.config.localise && lost == 0 && answered > 2 && !self.is_refused_with_ptb(low);
+        let scout = if may_look && self.flights > 1 {
             let size = suspected.first().copied().unwrap_or(self.top);
-            self.launch_hops(now, locate::sweep(size, 0), flight.len());
+            locate::scout(&self.record.limited(now), low + 1, size)
+        } else {
+            Vec::new()
+        };
+        let scouting: u32 = scout.iter().map(|&(size, _)| u32::from(size)).sum();
+        let known = Known { bytes_left: known.bytes_left.saturating_sub(scouting), ..known };
+        let Flight { packets, hop_size } = plan::next(&known, self.config.control());
+        // Hops first: then the answers to the rest show which of them will never come.
+        match hop_size {
+            Some(size) if may_look => {
+                self.look_for_hop(&known, size, now, &packets);
+            }
+            Some(_) | None => {
+                self.launch_hops(now, &scout, &packets);
+            }
         }
-        self.launch(now, flight);
+        self.launch(now, packets);
         if self.queue.iter().all(|queued| queued.packet.size <= low) {
             self.tell(Verdict::LowerBound { path_mtu: path_mtu(low) }, None, now);
         }
     }
 
-    /// Sends what would name the hop behind which the next larger size vanishes, if that is not known. `others`
-    /// are packets that are to go out as well, and come first if not all fit the budget.
-    fn look_for_hop(&mut self, known: &Known<'_>, now: Instant, others: usize) -> Step {
+    /// Sends what would name the hop behind which the next larger size vanishes, if that is not known: packets of
+    /// `size`. `others` are packets that are to go out as well, and come first if not all fit the budget.
+    fn look_for_hop(&mut self, known: &Known<'_>, size: u16, now: Instant, others: &[Planned]) -> Step {
         if !self.config.localise {
             return Step::Done(None);
         }
-        let step = locate::step(&self.record.limited(now), known.low + 1, self.config.control(), known.loss);
+        let limited = self.record.limited(now);
+        let step = locate::step(&limited, known.low + 1, size, self.config.control(), known.loss);
         match step {
             Step::Send(packets) => {
-                let count = self.launch_hops(now, packets.iter().copied(), others);
+                let count = self.launch_hops(now, &packets, others);
                 if count == 0 { Step::Done(None) } else { Step::Send(packets) }
             }
             Step::Wait | Step::Done(_) => step,
         }
     }
 
-    fn launch_hops(
-        &mut self,
-        now: Instant,
-        packets: impl Iterator<Item = (u16, u8)>,
-        others: usize,
-    ) -> usize {
+    fn launch_hops(&mut self, now: Instant, hops: &[(u16, u8)], others: &[Planned]) -> usize {
         let flights = self.flights;
-        let room = usize::try_from(PACKET_BUDGET.saturating_sub(self.record.sent_totals().0)).unwrap_or(0);
-        let packets = packets.take(room.saturating_sub(others));
-        let count = self.launch(now, packets.map(|(size, hop)| Planned::now(size, Some(hop))));
-        if others > 0 {
+        let (sent, bytes) = self.record.sent_totals();
+        let room =
+            usize::try_from(PACKET_BUDGET.saturating_sub(sent)).unwrap_or(0).saturating_sub(others.len());
+        let bytes = bytes + others.iter().map(|packet| u32::from(packet.size)).sum::<u32>();
+        let mut bytes_left = self.config.byte_budget().saturating_sub(bytes);
+        let mut fits = |&&(size, _): &&(u16, u8)| {
+            let left = bytes_left.checked_sub(size.into());
+            bytes_left = left.unwrap_or(bytes_left);
+            left.is_some()
+        };
+        let packets: Vec<_> = hops.iter().filter(|hop| fits(hop)).take(room).collect();
+        let count = self.launch(now, packets.into_iter().map(|&(size, hop)| Planned::now(size, Some(hop))));
+        if !others.is_empty() {
             self.flights = flights;
         }
         count
@@ -223,7 +237,7 @@ impl Search {
             self.tell(Verdict::Exact { path_mtu }, limited_by, now);
             return;
         }
-        match self.look_for_hop(known, now, 0) {
+        match self.look_for_hop(known, known.low + 1, now, &[]) {
             Step::Send(_) | Step::Wait => self.waiting = Waiting::Hop,
             Step::Done(limited_by) => self.tell(Verdict::BlackHole { path_mtu }, limited_by, now),
         }

@@ -12,9 +12,17 @@ use super::belief::Loss;
 /// Packets for one router: Linux allows six time exceeded messages at once, and then one a second.
 const PER_ROUTER: usize = 6;
 
+/// Copies for one router at once: one that it answers makes the others useless.
+const AT_ONCE: usize = 2;
+
 /// Hops that one sweep looks at.
-const SWEEP: u8 = 5;
-const SWEEP_JUMBO: u8 = 3;
+const SWEEP: u8 = 3;
+
+/// Routers in a row that may be silent before it is given up.
+const SILENT_IN_A_ROW: u8 = 5;
+
+/// Sizes that differ by so few bytes vanish at the same link: no header is that small.
+const SAME_LINK: u16 = 2;
 
 /// Chance that loss alone makes a router look like the last one.
 const SIGNIFICANCE: f64 = 1e-2;
@@ -53,10 +61,9 @@ pub(super) enum Step {
     Done(Option<LimitedBy>),
 }
 
-/// First look at the hops behind `after`, while the search still goes on. Fewer of them with jumbo packets.
-pub(super) fn sweep(size: u16, after: u8) -> impl Iterator<Item = (u16, u8)> {
-    let hops = if size > 4500 { SWEEP_JUMBO } else { SWEEP };
-    (after + 1..=after.saturating_add(hops)).map(move |hop| (size, hop))
+/// The hops behind `after`.
+fn sweep(size: u16, after: u8) -> impl Iterator<Item = (u16, u8)> {
+    (after + 1..=after.saturating_add(SWEEP)).map(move |hop| (size, hop))
 }
 
 /// Distance of the router at `address`, if one with that address answered.
@@ -64,20 +71,30 @@ pub(super) fn hop_of(probes: &[Limited], address: IpAddr) -> Option<u8> {
     probes.iter().filter(|probe| probe.fate == Fate::Reached(address)).map(|probe| probe.hop).min()
 }
 
-/// Where packets of `size` vanish, although smaller ones do not. `control` is the size of small packets.
-pub(super) fn step(probes: &[Limited], size: u16, control: u16, loss: Loss) -> Step {
+/// A look at the next hops with packets of `send`, unless one that was sent before may tell as much about packets of
+/// `size`. It is worth its packets while the search still goes on: the hop then takes no time of its own.
+pub(super) fn scout(probes: &[Limited], size: u16, send: u16) -> Vec<(u16, u8)> {
+    let last_hop = last_reached(probes, size).map_or(0, |(hop, _)| hop);
+    let is_tried = probes.iter().any(|probe| probe.hop > last_hop && probe.size >= size);
+    if is_tried { Vec::new() } else { sweep(send, last_hop).collect() }
+}
+
+/// Where packets of `size` vanish, although smaller ones do not. `send` is the size of those that are to be sent,
+/// hardly larger; `control` that of small packets.
+pub(super) fn step(probes: &[Limited], size: u16, send: u16, control: u16, loss: Loss) -> Step {
     let last = last_reached(probes, size);
     let last_hop = last.map_or(0, |(hop, _)| hop);
     let known = LimitedBy { address: last.map(|(_, address)| address), hop: Some(last_hop) };
     let next = last_hop + 1;
-    if probes.iter().all(|probe| probe.hop < next || probe.size < size) {
-        return Step::Send(sweep(size, last_hop).collect());
+    let sweep = scout(probes, size, send);
+    if !sweep.is_empty() {
+        return Step::Send(sweep);
     }
     let copies = loss.copies_needed(1.0, SIGNIFICANCE).min(PER_ROUTER - 1);
-    for hop in next..next.saturating_add(SWEEP) {
+    for hop in next..next.saturating_add(SILENT_IN_A_ROW) {
         let here = || probes.iter().filter(move |probe| probe.hop == hop);
         let small = || here().filter(|probe| probe.size < size);
-        let big = || here().filter(|probe| probe.size == size);
+        let big = || here().filter(|probe| (size..=size + SAME_LINK).contains(&probe.size));
         if small().any(|probe| probe.fate == Fate::Destination) {
             // Nothing is left but the link to the destination; the search itself saw packets vanish there.
             return Step::Done(Some(known));
@@ -92,8 +109,9 @@ pub(super) fn step(probes: &[Limited], size: u16, control: u16, loss: Loss) -> S
         }
         let room = PER_ROUTER.saturating_sub(here().count());
         let controls = if answers { 0 } else { 2_usize.saturating_sub(small().count()).min(1) };
-        let wanted = if answers || controls > 0 { copies.saturating_sub(big().count()) } else { 0 };
-        let wishes: Vec<_> = std::iter::repeat_n((size, hop), wanted)
+        let wanted =
+            if answers || controls > 0 { copies.saturating_sub(big().count()).min(AT_ONCE) } else { 0 };
+        let wishes: Vec<_> = std::iter::repeat_n((send, hop), wanted)
             .chain(std::iter::repeat_n((control, hop), controls))
             .take(room)
             .collect();

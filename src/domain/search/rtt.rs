@@ -6,7 +6,7 @@ use std::time::Duration;
 const GRANULARITY: Duration = Duration::from_millis(4);
 
 /// Least time that a packet may come behind one that was sent later, before the search goes on without it.
-const LEAST_PATIENCE: Duration = Duration::from_millis(2);
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 
 /// Round-trip times of this search.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ impl Rtt {
     /// packets do not overtake each other.
     pub(super) fn patience(&self) -> Option<Duration> {
         let (min, max) = self.range?;
-        let usual = LEAST_PATIENCE.max(min / 16);
+        let usual = LEAST_PATIENCE.max(min / 64);
         Some(usual.max(self.overtaken_by * 2).max(max.saturating_sub(min) / 2).min(max + usual))
     }
 }

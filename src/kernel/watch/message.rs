@@ -10,7 +10,6 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
-const RTM_NEWNSID: u16 = 88;
 const RTM_DELNSID: u16 = 89;
 const RT_TABLE_MAIN: u8 = 254;
 const RTN_UNICAST: u8 = 1;
@@ -45,10 +44,8 @@ pub(super) fn classify(head: &[u8], from_other: bool, scope: Scope) -> Option<Ki
             let (table, kind) = (*head.get(20)?, *head.get(23)?);
             (sees_routes && table == RT_TABLE_MAIN && kind == RTN_UNICAST).then_some(Kind::Route)
         }
-        // The kernel gives an id whenever it tells of a link whose peer's namespace has none: also to whoever asks,
-        // which is the survey itself. Then nobody's request is the cause (port 0), and whoever asked goes on to read
-        // that namespace. Ids in other namespaces mean nothing here.
-        RTM_NEWNSID => (!from_other && head.get(12..16)? != [0; 4]).then_some(Kind::Nsid),
+        // A new id (`RTM_NEWNSID`) is no change: it is the survey that gives ids, before it reads what has them, or the
+        // kernel, which then tells of a link too. Ids in other namespaces mean nothing here.
         RTM_DELNSID => (!from_other).then_some(Kind::Nsid),
         _ => None,
     }

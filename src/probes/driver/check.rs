@@ -17,33 +17,49 @@ pub enum Checked {
     Silent,
 }
 
-const FULL: ProbeId = ProbeId(0);
-const CONTROL: ProbeId = ProbeId(1);
-
 impl Prober {
-    /// Sends the two packets of a check that `confirm` just said is due, and tells it what came back.
+    /// Sends the two packets of a check that `confirm` just said is due, again if it says so again, and tells it what
+    /// came back.
     pub async fn check(self, pair: Pair, confirm: &mut Confirm) -> Result<Checked, ProbeError> {
         let mut line = Line::new(self.socket, self.destination, self.egress)?;
-        for (id, size) in [(FULL, pair.full), (CONTROL, pair.control)] {
-            let limit = line.send(&Transmit { id, size, hop_limit: None }).await?;
-            // Our own link has become narrower than the path was.
-            if limit.is_some_and(|limit| limit.id == FULL) {
-                confirm.handle_ptb(0);
-            }
-        }
-        while let Due::Nothing { until } = confirm.poll(clock()) {
-            match line.next(Some(until)).await? {
-                Some(Event::Ack { id: FULL }) => {
-                    confirm.handle_full();
-                    return Ok(Checked::Holds);
+        let mut sent = 0;
+        let mut due = Due::Check(pair);
+        loop {
+            match due {
+                Due::Search => return Ok(Checked::InDoubt),
+                Due::Check(pair) => {
+                    send(&mut line, pair, sent, confirm).await?;
+                    sent += 2;
                 }
-                Some(Event::Ack { id: _ }) => confirm.handle_control(),
-                Some(Event::Ptb { mtu, .. }) => confirm.handle_ptb(mtu),
-                Some(Event::TimeExceeded { .. } | Event::Unreachable { .. }) => {}
-                None if confirm.poll(clock()) == Due::Search => return Ok(Checked::InDoubt),
-                None => return Ok(Checked::Silent),
+                Due::Nothing { .. } if !confirm.is_checking() => return Ok(Checked::Silent),
+                Due::Nothing { until } => match line.next(Some(until)).await? {
+                    Some(Event::Ack { id }) if is_full(id) => {
+                        confirm.handle_full();
+                        return Ok(Checked::Holds);
+                    }
+                    Some(Event::Ack { id: _ }) => confirm.handle_control(),
+                    Some(Event::Ptb { mtu, .. }) => confirm.handle_ptb(mtu),
+                    Some(Event::TimeExceeded { .. } | Event::Unreachable { .. }) | None => {}
+                },
             }
+            due = confirm.poll(clock());
         }
-        Ok(Checked::InDoubt)
     }
+}
+
+/// Sends `pair`, after `sent` packets before.
+async fn send(line: &mut Line, pair: Pair, sent: u16, confirm: &mut Confirm) -> Result<(), ProbeError> {
+    for (id, size) in [(ProbeId(sent), pair.full), (ProbeId(sent + 1), pair.control)] {
+        let limit = line.send(&Transmit { id, size, hop_limit: None }).await?;
+        // Our own link has become narrower than the path was.
+        if limit.is_some_and(|limit| is_full(limit.id)) {
+            confirm.handle_ptb(0);
+        }
+    }
+    Ok(())
+}
+
+/// Whether that probe is the larger one of its pair.
+fn is_full(id: ProbeId) -> bool {
+    id.0.is_multiple_of(2)
 }

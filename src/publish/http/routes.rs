@@ -1,7 +1,7 @@
 //! The pages.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -41,16 +41,26 @@ async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, TEXT_FORMAT)], status.metrics.render())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a request comes now, and nobody else tells it")]
 async fn healthz(State(status): State<Arc<Status>>) -> (StatusCode, String) {
-    match status.overdue(Instant::now()) {
+    let overdue = status.overdue(now());
+    health(overdue, "agent")
+}
+
+/// What `/healthz` says of a loop that should have turned so long ago.
+pub(super) fn health(overdue: Option<Duration>, whose: &str) -> (StatusCode, String) {
+    match overdue {
         None => (StatusCode::OK, "ok\n".into()),
         Some(overdue) => {
             let seconds = overdue.as_secs_f64();
-            let why = format!("the agent's loop should have turned {seconds:.1} s ago\n");
+            let why = format!("the {whose}'s loop should have turned {seconds:.1} s ago\n");
             (StatusCode::SERVICE_UNAVAILABLE, why)
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a request comes now, and nobody else tells it")]
+pub(super) fn now() -> Instant {
+    Instant::now()
 }
 
 async fn readyz(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {
@@ -75,6 +85,6 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
-async fn nothing() -> (StatusCode, &'static str) {
+pub(super) async fn nothing() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "nothing is here\n")
 }

@@ -1,19 +1,19 @@
 //! What the server tells: the agent updates it, requests read it.
 
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 
+use super::pulse::Pulse;
 use crate::publish::metrics::Metrics;
 
 /// What the agent is and has found.
 #[derive(Debug)]
 pub struct Status {
     pub(super) metrics: Arc<Metrics>,
-    /// When the agent's loop is to have turned again.
-    due: Mutex<Instant>,
+    pulse: Pulse,
     survey: RwLock<Option<Arc<Document>>>,
 }
 
@@ -28,12 +28,12 @@ pub(super) struct Document {
 impl Status {
     /// Nothing is found yet; the agent's loop is to turn before `due`.
     pub fn new(metrics: Arc<Metrics>, due: Instant) -> Self {
-        Self { metrics, due: Mutex::new(due), survey: RwLock::default() }
+        Self { metrics, pulse: Pulse::new(due), survey: RwLock::default() }
     }
 
     /// The agent's loop turned, and is to turn again before `due`.
     pub fn turned(&self, due: Instant) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        self.pulse.turned(due);
     }
 
     /// A survey is done; this is its JSON.
@@ -47,8 +47,7 @@ impl Status {
 
     /// How long ago the loop should have turned, if it did not.
     pub(super) fn overdue(&self, now: Instant) -> Option<Duration> {
-        let due = *self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        now.checked_duration_since(due).filter(|overdue| !overdue.is_zero())
+        self.pulse.overdue(now)
     }
 
     /// The last survey.

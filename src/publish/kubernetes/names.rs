@@ -28,6 +28,8 @@ pub const CONFIG_MAP: &str = "dind-mtu";
 pub const CONFIG_MAP_KEY: &str = "DIND_MTU";
 /// Its key for a whole `/etc/docker/daemon.json`.
 pub const CONFIG_MAP_DAEMON_JSON: &str = "daemon.json";
+/// Its annotation: the pools whose value may be out of date, and why. Absent where there is none.
+pub const OLD_VALUES: &str = "mtu-agent.dev/old-values";
 
 /// Field manager of all agents: one, since `managedFields` grows with each.
 pub const AGENT_MANAGER: &str = "mtu-agent";

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_rustls::rustls;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 /// What a Secret of type `kubernetes.io/tls` calls its certificate chain (PEM, leaf first).
@@ -39,4 +43,23 @@ pub fn serving_key(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, 
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(ServingKeyError::Unusable)?;
     Ok(Arc::new(certified))
+}
+
+/// How TLS is served with the key of the moment: each handshake takes the latest, connections that are open keep theirs.
+/// While there is none, a handshake is refused.
+pub fn server_config(keys: watch::Receiver<Option<Arc<CertifiedKey>>>) -> ServerConfig {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the cipher suites of TLS 1.2 and 1.3");
+    config.with_no_client_auth().with_cert_resolver(Arc::new(Latest(keys)))
+}
+
+/// Answers each handshake with the key of the moment.
+#[derive(Debug)]
+struct Latest(watch::Receiver<Option<Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for Latest {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.borrow().clone()
+    }
 }

@@ -7,8 +7,10 @@ use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, 
 
 use super::shown::{KernelCounter, Shown};
 
-/// Begins every name but those that Prometheus gives to every process.
-const PREFIX: &str = "mtu_agent_";
+/// Begins every name of the agent but those that Prometheus gives to every process.
+pub(super) const AGENT: &str = "mtu_agent_";
+/// The same of the controller.
+pub(super) const CONTROLLER: &str = "mtu_agent_controller_";
 
 /// A label, and which values it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +48,19 @@ pub(super) struct Described {
 }
 
 /// A registry that knows what is in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Catalog {
     pub(super) registry: Registry,
     pub(super) described: Vec<Described>,
+    prefix: &'static str,
 }
 
 impl Catalog {
+    /// An empty one, whose names will begin with `prefix`.
+    pub(super) fn new(prefix: &'static str) -> Self {
+        Self { registry: Registry::new(), described: Vec::new(), prefix }
+    }
+
     /// Gauges whose label values come and go.
     pub(super) fn gauges<const N: usize>(
         &mut self,
@@ -74,17 +82,28 @@ impl Catalog {
         self.register(IntCounter::with_opts(opts))
     }
 
-    /// Counters of every value of a closed label, from 0 on: a rate sees the first event.
-    pub(super) fn counters(&mut self, name: &str, label: Label, help: &'static str) -> IntCounterVec {
-        let opts = self.describe(name, "counter", &[label], help);
-        let counters = self.register(IntCounterVec::new(opts, &[label.name]));
-        match label.values {
-            Values::Closed(values) => {
-                for value in values {
-                    counters.with_label_values(&[value]);
-                }
-            }
-            Values::Few(_) => {}
+    /// Counters of every value of closed labels, from 0 on: a rate sees the first event.
+    pub(super) fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [Label; N],
+        help: &'static str,
+    ) -> IntCounterVec {
+        let opts = self.describe(name, "counter", &labels, help);
+        let counters = self.register(IntCounterVec::new(opts, &labels.map(|label| label.name)));
+        let mut combinations = vec![Vec::new()];
+        for label in labels {
+            let values = match label.values {
+                Values::Closed(values) => values,
+                Values::Few(_) => &[],
+            };
+            let longer = |shorter: Vec<&'static str>| {
+                values.iter().map(move |value| [&shorter[..], &[*value]].concat())
+            };
+            combinations = combinations.into_iter().flat_map(longer).collect();
+        }
+        for values in combinations {
+            counters.with_label_values(&values);
         }
         counters
     }
@@ -113,7 +132,7 @@ impl Catalog {
     }
 
     fn describe(&mut self, name: &str, kind: &'static str, labels: &[Label], help: &'static str) -> Opts {
-        let name = format!("{PREFIX}{name}");
+        let name = format!("{}{name}", self.prefix);
         let opts = Opts::new(name.clone(), help);
         self.described.push(Described { name: name.into(), kind, labels: labels.to_vec(), help });
         opts

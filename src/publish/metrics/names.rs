@@ -1,9 +1,10 @@
 //! Values that labels have.
 
-use super::links::LEVELS;
 use crate::discovery::role::Role;
 use crate::domain::mtu::IpFamily;
 use crate::probes::ledger::IgnoredCounts;
+use crate::publish::kubernetes::outcome::PublishResult;
+use crate::publish::links::LEVELS;
 
 pub(super) const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 /// Of one path; see [`crate::domain::search::Verdict::name`].
@@ -76,6 +77,19 @@ pub(super) const REASONS: [&str; SurveyReason::ALL.len()] = {
     let mut position = 0;
     while position < names.len() {
         names[position] = SurveyReason::ALL[position].name();
+        position += 1;
+    }
+    names
+};
+
+/// What the agent tells Kubernetes.
+pub(super) const NODE_MTU: &str = "nodemtu";
+pub(super) const OBJECTS: [&str; 1] = [NODE_MTU];
+pub(super) const PUBLISH_RESULTS: [&str; PublishResult::ALL.len()] = {
+    let mut names = [""; PublishResult::ALL.len()];
+    let mut position = 0;
+    while position < names.len() {
+        names[position] = PublishResult::ALL[position].name();
         position += 1;
     }
     names

@@ -3,13 +3,13 @@
 use std::sync::Mutex;
 
 use super::Metrics;
-use super::catalog::{Catalog, Described, Label};
-use super::links::LEVELS;
+use super::catalog::{AGENT, Catalog, Described, Label};
 use super::names::{
-    AGGREGATES, CHANGES, DIRECTIONS, FAMILIES, IGNORED, KINDS, NAMESPACE_LEVELS, REASONS, SEARCHES, VERDICTS,
-    WRITES,
+    AGGREGATES, CHANGES, DIRECTIONS, FAMILIES, IGNORED, KINDS, NAMESPACE_LEVELS, OBJECTS, PUBLISH_RESULTS,
+    REASONS, SEARCHES, VERDICTS, WRITES,
 };
 use super::process::OwnProcess;
+use crate::publish::links::LEVELS;
 
 const SURVEY_SECONDS: [f64; 5] = [0.01, 0.05, 0.2, 1.0, 5.0];
 const SEARCH_SECONDS: [f64; 5] = [0.1, 0.5, 2.0, 5.0, 15.0];
@@ -23,7 +23,7 @@ const DIRECTION: Label = Label::closed("direction", &DIRECTIONS);
 /// All of them, and what each is.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn metrics() -> (Metrics, Vec<Described>) {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog::new(AGENT);
     let metrics = Metrics {
         whole: Mutex::default(),
         published: Mutex::default(),
@@ -45,7 +45,7 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
         ),
         published_changes: catalog.counters(
             "safe_dind_mtu_changes_total",
-            Label::closed("direction", &CHANGES),
+            [Label::closed("direction", &CHANGES)],
             "Changes of the published MTU.",
         ),
         mismatched_links: catalog.gauges(
@@ -87,7 +87,7 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
 
         surveys: catalog.counters(
             "surveys_total",
-            Label::closed("reason", &REASONS),
+            [Label::closed("reason", &REASONS)],
             "Surveys that were concluded.",
         ),
         survey_errors: catalog.counter("survey_errors_total", "Surveys that could not be made."),
@@ -98,7 +98,7 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
         ),
         searches: catalog.counters(
             "searches_total",
-            Label::closed("verdict", &SEARCHES),
+            [Label::closed("verdict", &SEARCHES)],
             "Searches of a path MTU. failed: it could not run, for want of an address, a way out or a socket.",
         ),
         search_duration: catalog.histogram(
@@ -109,7 +109,7 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
         probes_sent: catalog.counter("probes_sent_total", "Packets that searches sent."),
         messages_ignored: catalog.counters(
             "messages_ignored_total",
-            Label::closed("reason", &IGNORED),
+            [Label::closed("reason", &IGNORED)],
             "ICMP messages that were not believed.",
         ),
         netlink_events: catalog
@@ -120,8 +120,18 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
         ),
         host_file_writes: catalog.counters(
             "host_file_writes_total",
-            Label::closed("result", &WRITES),
+            [Label::closed("result", &WRITES)],
             "Writes of the host files. Whatever is neither changed nor unchanged failed, and left the old file whole.",
+        ),
+        publishes: catalog.counters(
+            "publish_total",
+            [Label::closed("object", &OBJECTS), Label::closed("result", &PUBLISH_RESULTS)],
+            "Attempts to tell Kubernetes: the NodeMtu with its status is one. Whatever is no success is tried again.",
+        ),
+        published_at: catalog.gauges(
+            "publish_last_success_timestamp_seconds",
+            [Label::closed("object", &OBJECTS)],
+            "When Kubernetes was last told, since the epoch.",
         ),
         config_is_current: catalog
             .gauge("config_last_reload_successful", "1 if the last configuration was taken over, 0 if it was refused."),

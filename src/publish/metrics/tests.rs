@@ -93,6 +93,7 @@ fn fill(metrics: &Metrics, survey: &Survey) {
     steady.observe(Instant::now(), Some(mtu(1450)));
     metrics.observe_published(&steady);
     metrics.config_taken(survey.observed_at);
+    metrics.observe_publish(PublishResult::Success, survey.observed_at);
     let some = Some(7);
     metrics.observe_passive(&PacketCounters {
         icmp4_unreachable_sent: some,
@@ -309,6 +310,24 @@ fn every_result_of_a_write_is_one_that_is_counted() {
     let metrics = Metrics::new();
     metrics.observe_host_file(&Ok(Written::Changed));
     assert!(samples(&metrics, "host_file_writes_total").contains(&"{result=\"changed\"} 1".to_owned()));
+}
+
+#[test]
+fn attempts_to_publish_are_counted_from_0_and_the_last_success_is_dated() {
+    let metrics = Metrics::new();
+    let counted = |count: u32, result: &str| format!("{{object=\"nodemtu\",result=\"{result}\"}} {count}");
+    assert_eq!(samples(&metrics, "publish_total").len(), PublishResult::ALL.len());
+    assert!(samples(&metrics, "publish_total").contains(&counted(0, "refused")));
+    let at = |second| Timestamp::from_second(second).unwrap();
+    metrics.observe_publish(PublishResult::Unreachable, at(1));
+    assert_eq!(samples(&metrics, "publish_last_success_timestamp_seconds"), [""; 0]);
+    metrics.observe_publish(PublishResult::Success, at(2));
+    metrics.observe_publish(PublishResult::Conflict, at(3));
+    for result in ["unreachable", "success", "conflict"] {
+        assert!(samples(&metrics, "publish_total").contains(&counted(1, result)), "{result}");
+    }
+    let dated = ["{object=\"nodemtu\"} 2"];
+    assert_eq!(samples(&metrics, "publish_last_success_timestamp_seconds"), dated);
 }
 
 #[test]

@@ -31,6 +31,7 @@ const PACE: Duration = Duration::from_millis(1);
 pub struct AgentSpec {
     binary: String,
     words: Vec<String>,
+    kubeconfig: Option<PathBuf>,
     directory: String,
 }
 
@@ -41,8 +42,17 @@ impl AgentSpec {
         Self {
             binary: binary.to_owned(),
             words: [binary, "agent", "--standalone", "--listen", "127.0.0.1:0"].map(String::from).into(),
+            kubeconfig: None,
             directory,
         }
+    }
+
+    /// Has it publish to Kubernetes, as the agent of this node.
+    #[must_use]
+    pub fn on_node(mut self, node_name: &str, kubeconfig: PathBuf) -> Self {
+        self.words.retain(|word| word != "--standalone");
+        self.kubeconfig = Some(kubeconfig);
+        self.args(&["--node-name", node_name])
     }
 
     /// Adds arguments.
@@ -71,6 +81,9 @@ impl AgentSpec {
         let words: Vec<_> = self.words.iter().map(String::as_str).collect();
         let mut command = NetnsLab::command(&words);
         command.args(["--directory", &self.directory]).stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
         let process = lab.spawn(Place::Node, command.stderr(Stdio::piped()))?;
         let stderr = process.take_stderr().context("the agent has a stderr")?;
         let (sender, lines) = channel();

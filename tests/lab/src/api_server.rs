@@ -36,7 +36,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
 use kube::{
     Client, Config,
@@ -44,7 +44,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::{BoxError, ServiceBuilder, ServiceExt as _, retry::RetryLayer, service_fn};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, retry::RetryLayer, service_fn};
 
 use self::{
     access::Account,
@@ -112,10 +112,30 @@ impl ApiServer {
     /// A client without sockets, with the retries that kube's own has: for paused time. With a token of
     /// [`Self::authorize`], or none to be allowed everything.
     pub fn client_in_process(&self, token: Option<&str>) -> Client {
+        let service = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::default()));
+        Client::new(service.service(self.in_process(token)).map_err(BoxError::from), "default")
+    }
+
+    /// As [`Self::client_in_process`], for somebody who has switched kube's own retries off.
+    pub fn client_in_process_without_retries(&self, token: Option<&str>) -> Client {
+        Client::new(self.in_process(token), "default")
+    }
+
+    fn in_process(
+        &self,
+        token: Option<&str>,
+    ) -> impl Service<
+        Request<Body>,
+        Response = Response<serve::Body>,
+        Error = BoxError,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + use<> {
         let shared = Arc::clone(&self.shared);
         let authorization =
             token.map(|token| HeaderValue::try_from(format!("Bearer {token}")).expect("it is a token"));
-        let service = service_fn(move |request: Request<Body>| {
+        service_fn(move |request: Request<Body>| {
             let (shared, authorization) = (Arc::clone(&shared), authorization.clone());
             async move {
                 let (mut parts, body) = request.into_parts();
@@ -125,9 +145,7 @@ impl ApiServer {
                 let body = body.collect().await.map_err(BoxError::from)?.to_bytes();
                 answer(shared, Request::from_parts(parts, body)).await.map_err(BoxError::from)
             }
-        });
-        let retried = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::default())).service(service);
-        Client::new(retried.map_err(BoxError::from), "default")
+        })
     }
 
     /// A kubeconfig file, for a process; with a token of [`Self::authorize`], or none to be allowed everything.

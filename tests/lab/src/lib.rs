@@ -6,6 +6,7 @@
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
 //! - [`promtool`]: what Prometheus' own tool says of metrics.
 //! - [`router`]: real paths: kernel routers in a chain, and the same seeded network between real sockets.
+//! - [`wall_clock`]: a wall clock of a process's own, which steps.
 
 pub mod agent;
 pub mod api_server;
@@ -14,3 +15,4 @@ pub mod network;
 pub mod promtool;
 pub mod router;
 pub mod scenario;
+pub mod wall_clock;

@@ -21,13 +21,42 @@ fn a_known_path_is_checked_with_two_packets_a_minute() {
 }
 
 #[test]
-fn a_large_packet_that_is_missing_while_a_small_one_is_answered_starts_a_search() {
+fn a_large_packet_that_is_missing_twice_while_a_small_one_is_answered_starts_a_search() {
     let mut confirm = known();
     let sent_at = start() + CHECK_INTERVAL;
     checked(&mut confirm, sent_at);
     confirm.handle_control();
     assert_eq!(confirm.poll(sent_at + ms(50)), Due::Nothing { until: sent_at + ms(300) });
-    assert_eq!(confirm.poll(sent_at + ms(300)), Due::Search);
+    checked(&mut confirm, sent_at + ms(300));
+    confirm.handle_control();
+    assert_eq!(confirm.poll(sent_at + ms(350)), Due::Nothing { until: sent_at + ms(600) });
+    assert_eq!(confirm.poll(sent_at + ms(600)), Due::Search);
+}
+
+#[test]
+fn a_large_packet_that_was_lost_once_costs_two_packets_and_no_search() {
+    let mut confirm = known();
+    let sent_at = start() + CHECK_INTERVAL;
+    checked(&mut confirm, sent_at);
+    confirm.handle_control();
+    checked(&mut confirm, sent_at + ms(300));
+    confirm.handle_control();
+    confirm.handle_full();
+    let next = sent_at + ms(300) + CHECK_INTERVAL;
+    assert_eq!(confirm.poll(sent_at + ms(350)), Due::Nothing { until: next });
+    checked(&mut confirm, next);
+    confirm.handle_control();
+    checked(&mut confirm, next + ms(300));
+}
+
+#[test]
+fn a_ptb_for_a_check_starts_the_search_without_a_repeat() {
+    let mut confirm = known();
+    let sent_at = start() + CHECK_INTERVAL;
+    checked(&mut confirm, sent_at);
+    confirm.handle_control();
+    confirm.handle_ptb(1400);
+    assert_eq!(confirm.poll(sent_at + ms(50)), Due::Search);
 }
 
 #[test]
@@ -35,7 +64,18 @@ fn an_outage_is_not_a_size() {
     let mut confirm = known();
     let sent_at = start() + CHECK_INTERVAL;
     checked(&mut confirm, sent_at);
+    assert!(confirm.is_checking());
     assert_eq!(confirm.poll(sent_at + ms(300)), Due::Nothing { until: sent_at + CHECK_INTERVAL });
+    assert!(!confirm.is_checking());
+}
+
+#[test]
+fn the_end_of_a_check_is_told_before_the_next_one_even_if_that_is_due() {
+    let mut confirm = known().every(Duration::ZERO, start());
+    checked(&mut confirm, start());
+    assert!(matches!(confirm.poll(start() + ms(300)), Due::Nothing { .. }));
+    assert!(!confirm.is_checking());
+    checked(&mut confirm, start() + ms(300));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::super::catalog::{Label, Values};
+use super::super::catalog::{Described, Label, Values};
+use super::super::controller;
 use super::metrics;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
@@ -21,20 +22,35 @@ series, whatever is on it; where there are more levels and kinds of links than f
 as the kind `other` of their level.
 
 This file is generated from the registry: `UPDATE_DOCS=1 cargo test --lib metrics` writes it.
+";
 
+const CONTROLLER: &str = "
+# Metrics of the controller
+
+`mtu-agent controller` serves these at `/metrics`, and those of its process (`process_*`) that are above. There is a
+sample for each pool, never one for a node, a namespace or a pod.
+";
+
+const TABLE: &str = "
 | metric | type | labels | meaning |
 |---|---|---|---|
 ";
 
 fn document() -> String {
-    let mut described = metrics().1;
+    let is_of_process = |it: &Described| it.name.starts_with("process_");
+    let mut controller = controller::register().1;
+    controller.retain(|it| !is_of_process(it));
+    [HEAD, TABLE, &rows(metrics().1), CONTROLLER, TABLE, &rows(controller)].concat()
+}
+
+fn rows(mut described: Vec<Described>) -> String {
     described.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut document = HEAD.to_owned();
+    let mut rows = String::new();
     for it in described {
         let labels: Vec<_> = it.labels.iter().map(label).collect();
-        writeln!(document, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help).unwrap();
+        writeln!(rows, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help).unwrap();
     }
-    document
+    rows
 }
 
 fn label(label: &Label) -> String {

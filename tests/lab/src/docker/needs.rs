@@ -7,7 +7,7 @@ use super::LabError;
 /// Where programs are looked for, distribution first: another docker client may be in `/usr/local/bin`.
 pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
-/// For a lab without docker. `unshare`, `mount`, `find` and `sh` are in every Debian.
+/// For a lab without docker. `unshare`, `mount`, `find`, `perl` and `sh` are in every Debian.
 pub(crate) const NETNS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables")];
 
 /// For a lab with docker, beside [`NETNS`].
@@ -22,6 +22,9 @@ pub(crate) const DOCKER: &[(&str, &str)] = &[
 /// To check metrics.
 pub(crate) const METRICS: &[(&str, &str)] = &[("promtool", "prometheus")];
 
+/// For a wall clock of its own.
+pub(crate) const CLOCK: &[(&str, &str)] = &[("faketime", "faketime")];
+
 /// Fails with the name of the first program, and its package, that is not installed.
 pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabError> {
     let installed = |program| PATH.split(':').any(|directory| Path::new(directory).join(program).exists());
@@ -35,13 +38,13 @@ pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabErr
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{DOCKER, LabError, METRICS, NETNS, check};
+    use super::{CLOCK, DOCKER, LabError, METRICS, NETNS, check};
 
     #[test]
     fn the_list_of_packages_is_what_the_lab_needs() {
         let listed: BTreeSet<_> = include_str!("../../packages").lines().collect();
         let needed: BTreeSet<_> =
-            [NETNS, DOCKER, METRICS].into_iter().flatten().map(|(_, package)| *package).collect();
+            [NETNS, DOCKER, METRICS, CLOCK].into_iter().flatten().map(|(_, package)| *package).collect();
         assert_eq!(listed, needed);
     }
 

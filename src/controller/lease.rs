@@ -1,0 +1,182 @@
+//! Which replica leads: the one that holds the Lease.
+//!
+//! The crate renews a lease `grace` before it ends, and says that it is lost when it sees so. It does not see so while
+//! the API server is away, when others may: so a request that fails, or takes longer than a part of `grace`, ends the
+//! leadership here at once, before anybody else can have it. It comes back with the next renewal.
+//!
+//! The crate also lets go of a lease that has ended without looking whose it is at that moment, and a process may
+//! stand still between any two instructions: [`Leadership::confirm`] asks before each write.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::{Api, Client};
+use kube_lease_manager::{LeaseCreateMode, LeaseManager, LeaseManagerError, LeaseParams};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::prompt::prompt;
+use super::{clock, wall};
+use crate::domain::error::with_sources;
+use crate::publish::kubernetes::names::LEASE;
+
+/// Until a request for the Lease is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// At the end, for the Lease to be let go of.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// How long things take, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A lease that is not renewed ends after this.
+    pub duration_seconds: u32,
+    /// It is renewed so long before. Clocks of replicas may differ by half of it.
+    pub grace_seconds: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { duration_seconds: 15, grace_seconds: 5 }
+    }
+}
+
+impl Timing {
+    fn grace(self) -> Duration {
+        Duration::from_secs(self.grace_seconds.into())
+    }
+
+    /// For one request: a renewal begins `grace` before the end, so one that fails does so in time.
+    fn patience(self) -> Duration {
+        self.grace() / 2
+    }
+
+    /// How long the holder may still write: others take a lease that has ended by *their* clock.
+    fn left(self, lease: &LeaseSpec, identity: &str, now: Timestamp) -> Option<Duration> {
+        let renewed =
+            lease.renew_time.as_ref().filter(|_| lease.holder_identity.as_deref() == Some(identity))?;
+        let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
+        let end = Duration::from_secs(self.duration_seconds.into()).saturating_sub(self.grace() / 2);
+        end.checked_sub(age).filter(|left| !left.is_zero())
+    }
+}
+
+/// This replica in the election.
+#[derive(Clone)]
+pub struct Election {
+    client: Client,
+    namespace: String,
+    identity: String,
+    timing: Timing,
+}
+
+/// The Lease was asked before a write, and this replica is not, or not surely, its holder.
+#[derive(Debug, thiserror::Error)]
+pub enum Unconfirmed {
+    /// Somebody else holds it, or nobody does.
+    #[error("the Lease {LEASE} is held by {holder:?}, or has almost ended: another replica may write")]
+    NotHeld {
+        /// Who holds it.
+        holder: Option<String>,
+    },
+    /// It could not be read.
+    #[error("read the Lease {LEASE} before a write")]
+    Unread(#[source] kube::Error),
+    /// The API server does not answer in time.
+    #[error("read the Lease {LEASE} before a write: no answer in time")]
+    Late,
+}
+
+impl Election {
+    /// For the Lease in `namespace`, as `identity`.
+    pub fn new(client: &Client, namespace: &str, identity: &str, timing: Timing) -> Self {
+        let client = prompt(client, timing.patience(), namespace);
+        Self { client, namespace: namespace.into(), identity: identity.into(), timing }
+    }
+
+    /// Asks whether this replica leads.
+    pub fn leadership(&self) -> Leadership {
+        let leases = Api::namespaced(self.client.clone(), &self.namespace);
+        Leadership { leases, identity: self.identity.clone(), timing: self.timing }
+    }
+
+    /// Takes part until `stop`, and lets go of the Lease then. Tells in `leads` whether this replica leads.
+    pub async fn run(self, leads: watch::Sender<bool>, stop: impl Future<Output = ()>) {
+        let mut manager = None;
+        tokio::select! {
+            () = self.take_part(&mut manager, &leads) => {}
+            () = stop => {}
+        }
+        let led = leads.send_replace(false);
+        if let Some(manager) = manager.filter(|_| led) {
+            match timeout(RELEASE, manager.release()).await {
+                Ok(Ok(())) => info!("the Lease is free for another replica"),
+                Ok(Err(error)) => warn!(error = %with_sources(&error), "the Lease could not be let go of"),
+                Err(_elapsed) => warn!("the Lease could not be let go of in time"),
+            }
+        }
+    }
+
+    /// Never ends. Leaves the manager behind, for the Lease to be let go of.
+    async fn take_part(&self, kept: &mut Option<LeaseManager>, leads: &watch::Sender<bool>) {
+        loop {
+            // One that met an error would not say again that it leads.
+            let ended = match self.manager().await {
+                Ok(manager) => self.follow(kept.insert(manager), leads).await,
+                Err(error) => error,
+            };
+            if leads.send_replace(false) {
+                warn!(error = %with_sources(&ended), "the Lease cannot be renewed; nothing is written until it is");
+            } else {
+                debug!(error = %with_sources(&ended), "the Lease cannot be read");
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn manager(&self) -> Result<LeaseManager, LeaseManagerError> {
+        let Timing { duration_seconds, grace_seconds } = self.timing;
+        let params = LeaseParams::new(self.identity.clone(), duration_seconds.into(), grace_seconds.into());
+        let (client, mode) = (self.client.clone(), LeaseCreateMode::AutoCreate);
+        LeaseManager::new(client, LEASE, self.namespace.clone(), params, mode).await
+    }
+
+    /// Ends when the Lease cannot be asked.
+    async fn follow(&self, manager: &LeaseManager, leads: &watch::Sender<bool>) -> LeaseManagerError {
+        loop {
+            match manager.changed().await {
+                Ok(is_leader) => {
+                    info!(identity = self.identity, is_leader, "leadership changed");
+                    leads.send_replace(is_leader);
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+}
+
+/// Whether this replica may write now.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    leases: Api<Lease>,
+    identity: String,
+    timing: Timing,
+}
+
+impl Leadership {
+    /// Asks the Lease. Tells until when a write may last.
+    pub async fn confirm(&self) -> Result<Instant, Unconfirmed> {
+        let asked = clock();
+        let answer = timeout(self.timing.patience(), self.leases.get(LEASE)).await;
+        let lease = answer.map_err(|_elapsed| Unconfirmed::Late)?.map_err(Unconfirmed::Unread)?;
+        let spec = lease.spec.unwrap_or_default();
+        match self.timing.left(&spec, &self.identity, wall()) {
+            Some(left) => Ok(asked + left),
+            None => Err(Unconfirmed::NotHeld { holder: spec.holder_identity }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! `kubectl kustomize`, which `.ci/run tests` installs.
+
+use std::path::Path;
+use std::process::Command;
+use std::{fs, iter};
+
+use serde_json::{Value, json};
+
+use super::documents::{directory, parse};
+
+/// Overlays, which can be applied as they are.
+pub(crate) const OVERLAYS: [&str; 4] = ["default", "observe-only", "openshift", "tuning"];
+/// Components that can be put on top of one.
+pub(crate) const COMPONENTS: [&str; 6] =
+    ["cert-manager", "flow-control", "no-certificates", "openshift", "prometheus-operator", "tuning"];
+
+/// The objects of an overlay.
+pub(crate) fn overlay(name: &str) -> Vec<Value> {
+    build(&directory().join("overlays").join(name))
+}
+
+/// The objects of the default overlay with components on top, as a user puts it together.
+pub(crate) fn with(components: &[&str]) -> Vec<Value> {
+    let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("it can be made");
+    let place = temporary.path().canonicalize().expect("it is there");
+    // kustomize takes no absolute path.
+    let up: String = iter::repeat_n("../", place.components().count() - 1).collect();
+    let here = format!("{up}{}", directory().display().to_string().trim_start_matches('/'));
+    let list = components.iter().map(|name| format!("{here}/components/{name}")).collect::<Vec<_>>();
+    let kustomization = json!({"resources": [format!("{here}/overlays/default")], "components": list});
+    fs::write(place.join("kustomization.yaml"), kustomization.to_string()).expect("it can be written");
+    build(&place)
+}
+
+fn build(place: &Path) -> Vec<Value> {
+    let output = Command::new("kubectl").arg("kustomize").arg(place).output();
+    let output = output.expect("kubectl is installed, as `.ci/run tests` does it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", place.display());
+    assert_eq!(said, "", "{}", place.display());
+    parse(&String::from_utf8(output.stdout).expect("it is UTF-8"))
+}
