@@ -19,7 +19,7 @@ use tokio::{
 use crate::install;
 
 /// Whoever waits so long for one thing has waited in vain.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A test that takes longer is ended, so that what it made is taken away.
 const WHOLE_TEST: Duration = Duration::from_mins(4);
 /// Between two looks at what no watch tells.

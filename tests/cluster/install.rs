@@ -127,7 +127,9 @@ fn documents(webhook_port: u16) -> Result<Vec<Value>> {
     for kind in KINDS {
         ensure!(objects.iter().any(|object| object["kind"] == kind), "daemonset/base has a {kind}");
     }
-    for webhook in objects.iter_mut().filter_map(|object| object["webhooks"].as_array_mut()).flatten() {
+    for webhook in
+        objects.iter_mut().filter_map(|object| object.get_mut("webhooks")?.as_array_mut()).flatten()
+    {
         webhook["clientConfig"] = json!({ "url": format!("https://127.0.0.1:{webhook_port}/mutate") });
     }
     Ok(objects)

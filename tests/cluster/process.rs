@@ -1,7 +1,8 @@
 //! The agent and the controller as processes on this host.
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -20,10 +21,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(cluster: &Cluster, name: &str, token: &str, arguments: &[&str]) -> Result<Self> {
+    fn start(cluster: &Cluster, name: &str, token: &str, command: &str, arguments: &[&str]) -> Result<Self> {
         let log = cluster.path(&format!("{name}-{:08x}.log", fastrand::u32(..)));
         let file = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         let child = Command::new(env!("CARGO_BIN_EXE_mtu-agent"))
+            .arg(command)
             .args(arguments)
             .env("KUBECONFIG", cluster.kubeconfig_of(name, token)?)
             .env("MTU_AGENT_LOG", "mtu_agent=debug")
@@ -58,24 +60,38 @@ impl Drop for Process {
     }
 }
 
-/// Starts the agent of a node whose safe value is no larger than given.
-pub(crate) async fn agent(cluster: &Cluster, node: &str, max_dind_mtu: u32) -> Result<Process> {
-    let token = agent_token(cluster, node).await?;
-    let directory = cluster.path(&format!("host-files-of-{node}"));
-    let directory = directory.to_str().context("a temporary directory has a plain name")?;
-    let most = max_dind_mtu.to_string();
-    let arguments = [
-        "agent",
-        "--node-name",
-        node,
-        "--max-dind-mtu",
-        &most,
-        "--listen",
-        "127.0.0.1:0",
-        "--directory",
-        directory,
-    ];
-    Process::start(cluster, node, &token, &arguments)
+/// An agent, and its configuration.
+pub(crate) struct Agent {
+    configuration: PathBuf,
+    _process: Process,
+}
+
+impl Agent {
+    /// Starts that of a node; its safe value is no larger than given.
+    pub(crate) async fn start(cluster: &Cluster, node: &str, max_dind_mtu: u32) -> Result<Self> {
+        let token = agent_token(cluster, node).await?;
+        let configuration = cluster.path(&format!("{node}.toml"));
+        configure(&configuration, max_dind_mtu)?;
+        let directory = cluster.path(&format!("host-files-of-{node}"));
+        let plain = "a temporary directory has a plain name";
+        let (file, directory) = (configuration.to_str().context(plain)?, directory.to_str().context(plain)?);
+        let arguments =
+            ["--node-name", node, "--config", file, "--listen", "127.0.0.1:0", "--directory", directory];
+        let process = Process::start(cluster, node, &token, "agent", &arguments)?;
+        Ok(Self { configuration, _process: process })
+    }
+
+    /// Has its safe value be no larger than this.
+    pub(crate) fn set_max_dind_mtu(&self, max_dind_mtu: u32) -> Result<()> {
+        configure(&self.configuration, max_dind_mtu)
+    }
+}
+
+/// At once: an agent that looks sees the whole of it.
+fn configure(path: &Path, max_dind_mtu: u32) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("max_dind_mtu = {max_dind_mtu}\n"))?;
+    fs::rename(&new, path).with_context(|| format!("write {}", path.display()))
 }
 
 /// Starts a controller, which serves the webhook where the API server looks for it.
@@ -83,7 +99,6 @@ pub(crate) async fn controller(cluster: &Cluster) -> Result<Process> {
     let token = token(cluster, CONTROLLER, None).await?;
     let webhook = format!("127.0.0.1:{}", cluster.webhook_port);
     let arguments = [
-        "controller",
         "--listen",
         "127.0.0.1:0",
         "--webhook-listen",
@@ -95,5 +110,5 @@ pub(crate) async fn controller(cluster: &Cluster) -> Result<Process> {
         "--debounce",
         "1s",
     ];
-    Process::start(cluster, "controller", &token, &arguments)
+    Process::start(cluster, "controller", &token, "controller", &arguments)
 }

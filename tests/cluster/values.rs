@@ -1,8 +1,9 @@
 //! From what an agent finds to what a pod and a namespace are told.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use futures_util::StreamExt as _;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
     core::v1::{ConfigMap, Node, Pod},
@@ -17,35 +18,49 @@ use mtu_agent::publish::kubernetes::names::{
 };
 use mtu_agent::publish::kubernetes::node_mtu::NodeMtu;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, until, wait_for, wait_for_absence},
+    cluster::{Cluster, PATIENCE, until, wait_for, wait_for_absence},
     objects::{
         DIND_MTU, bind, create, dry_run, namespace, node, on_node, opt_out_of_config_map, runner,
         runner_namespace, told,
     },
-    process::{agent, controller},
+    process::{Agent, controller},
 };
 
 /// Caps of the two agents, under the MTU of any link that this host could have.
 const SMALLER: u32 = 1300;
 const LARGER: u32 = 1340;
+/// To which the first falls.
+const FALLS: [u32; 2] = [1290, 1285];
 
 pub(crate) async fn reach_pods_and_namespaces(cluster: Arc<Cluster>) -> Result<()> {
     let runners = runner_namespace(&cluster).await?;
+    let plain = namespace(&cluster, "plain", &json!({}), &json!({})).await?;
     let (smaller, larger) = (node(&cluster, "smaller").await?, node(&cluster, "larger").await?);
-    let agent_of_smaller = agent(&cluster, &smaller.name_any(), SMALLER).await?;
-    let _agent_of_larger = agent(&cluster, &larger.name_any(), LARGER).await?;
+    let first = create(&cluster, &plain, stale("first", &smaller.name_any())).await?;
+    let second = create(&cluster, &plain, stale("second", &smaller.name_any())).await?;
+    let agent_of_smaller = Agent::start(&cluster, &smaller.name_any(), SMALLER).await?;
+    let _agent_of_larger = Agent::start(&cluster, &larger.name_any(), LARGER).await?;
     node_mtu_tells(&cluster, &smaller, SMALLER).await?;
     node_mtu_tells(&cluster, &larger, LARGER).await?;
     let _controller = controller(&cluster).await?;
-    config_map_tells_the_smallest(&cluster, &runners).await?;
+    config_map_tells(&cluster, &runners, SMALLER).await?;
     webhook_is_called(&cluster, &runners).await?;
 
     a_pod_is_told_twice(&cluster, &runners, &larger.name_any()).await?;
     let prebound = create(&cluster, &runners, on_node(runner("prebound"), &larger.name_any())).await?;
     ensure!(told(&prebound) == Some(&LARGER.to_string()), "a pod that is never bound: {:?}", told(&prebound));
-    each_finding_is_told_once(&cluster, &smaller.name_any()).await?;
+
+    for mtu in FALLS {
+        agent_of_smaller.set_max_dind_mtu(mtu)?;
+        config_map_tells(&cluster, &runners, mtu).await.context("a value falls at once")?;
+        // Each report of a new value tells of both.
+        event_about(&cluster, &plain, &first).await?;
+        event_about(&cluster, &plain, &second).await?;
+    }
+    each_is_told_once(&cluster, &plain, &[first, second]).await?;
 
     opt_out_of_config_map(&cluster, &runners).await?;
     let config_maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &runners);
@@ -60,6 +75,13 @@ pub(crate) async fn reach_pods_and_namespaces(cluster: Arc<Cluster>) -> Result<(
     wait_for_absence(&node_mtus, &smaller.name_any()).await.context("a NodeMtu goes with its node")
 }
 
+/// A pod that says something else than its node: nobody opted in for it, so nobody corrects it.
+fn stale(name: &str, node: &str) -> Value {
+    let mut pod = on_node(runner(name), node);
+    pod["metadata"]["annotations"][DIND_MTU] = "1444".into();
+    pod
+}
+
 async fn node_mtu_tells(cluster: &Cluster, node: &Node, mtu: u32) -> Result<()> {
     let api: Api<NodeMtu> = Api::all(cluster.client.clone());
     let tells = |object: &NodeMtu| object.status.as_ref().is_some_and(|status| status.dind_mtu == Some(mtu));
@@ -70,16 +92,16 @@ async fn node_mtu_tells(cluster: &Cluster, node: &Node, mtu: u32) -> Result<()> 
     Ok(())
 }
 
-async fn config_map_tells_the_smallest(cluster: &Cluster, namespace: &str) -> Result<()> {
+async fn config_map_tells(cluster: &Cluster, namespace: &str, mtu: u32) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
-    let expected = SMALLER.to_string();
+    let expected = mtu.to_string();
     let entry = |config_map: &ConfigMap, key: &str| config_map.data.as_ref()?.get(key).cloned();
     let of_pool = format!("{CONFIG_MAP_KEY}.{}", cluster.name("pool"));
     let tells = |config_map: &ConfigMap| entry(config_map, CONFIG_MAP_KEY).as_ref() == Some(&expected);
     let config_map = wait_for(&api, CONFIG_MAP, "the smallest value of its pools", tells).await?;
     ensure!(entry(&config_map, &of_pool).as_ref() == Some(&expected), "that of the pool: {config_map:?}");
     let daemon_json = entry(&config_map, CONFIG_MAP_DAEMON_JSON).context("a daemon.json")?;
-    ensure!(serde_json::from_str::<Value>(&daemon_json)?["mtu"] == SMALLER, "{daemon_json}");
+    ensure!(serde_json::from_str::<Value>(&daemon_json)?["mtu"] == mtu, "{daemon_json}");
     Ok(())
 }
 
@@ -118,23 +140,11 @@ async fn a_pod_is_told_twice(cluster: &Cluster, namespace: &str, node: &str) -> 
     Ok(())
 }
 
-/// A pod that says something else than its node: nobody opted in for it, so nobody corrects it.
-async fn each_finding_is_told_once(cluster: &Cluster, node: &str) -> Result<()> {
-    let plain = namespace(cluster, "plain", &json!({}), &json!({})).await?;
-    let stale = |name: &str| {
-        let mut pod = on_node(runner(name), node);
-        pod["metadata"]["annotations"][DIND_MTU] = "1444".into();
-        pod
-    };
-    let first = create(cluster, &plain, stale("first")).await?;
-    event_about(cluster, &plain, &first).await?;
-    // The first is in this report as well.
-    let second = create(cluster, &plain, stale("second")).await?;
-    event_about(cluster, &plain, &second).await?;
-    let events: Api<Event> = Api::namespaced(cluster.client.clone(), &plain);
+async fn each_is_told_once(cluster: &Cluster, namespace: &str, pods: &[Pod]) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(cluster.client.clone(), namespace);
     let events = events.list(&ListParams::default()).await?.items;
-    for pod in [first, second] {
-        let about: Vec<_> = events.iter().filter(|event| is_about(event, &pod)).collect();
+    for pod in pods {
+        let about: Vec<_> = events.iter().filter(|event| is_about(event, pod)).collect();
         let is_single = matches!(about.as_slice(), [event] if event.series.is_none());
         ensure!(is_single, "one Event about {}: {about:?}", pod.name_any());
     }
@@ -142,11 +152,10 @@ async fn each_finding_is_told_once(cluster: &Cluster, node: &str) -> Result<()> 
 }
 
 async fn event_about(cluster: &Cluster, namespace: &str, pod: &Pod) -> Result<()> {
-    use futures_util::StreamExt as _;
     let api: Api<Event> = Api::namespaced(cluster.client.clone(), namespace);
     // Without a version: what is there is told first.
     let told = async {
-        let mut events = std::pin::pin!(api.watch(&WatchParams::default(), "0").await?);
+        let mut events = pin!(api.watch(&WatchParams::default(), "0").await?);
         while let Some(event) = events.next().await {
             if let WatchEvent::Added(event) | WatchEvent::Modified(event) = event?
                 && is_about(&event, pod)
@@ -154,9 +163,9 @@ async fn event_about(cluster: &Cluster, namespace: &str, pod: &Pod) -> Result<()
                 return Ok(());
             }
         }
-        anyhow::bail!("the watch has ended")
+        bail!("the watch has ended")
     };
-    let told = tokio::time::timeout(std::time::Duration::from_mins(1), told).await;
+    let told = timeout(PATIENCE, told).await;
     told.with_context(|| format!("waited in vain for an Event about {}", pod.name_any()))?
 }
 
