@@ -1,7 +1,7 @@
 //! The admission webhook: a pod that will run a dockerd is told its MTU before it starts.
 //!
 //! It is told twice. When the pod is made, no node is known: it gets the smallest value of the pools that it may come
-//! to, and its dockerd the flag and the variable that say what the pod's annotation says ([`mutate`]). When the
+//! to, and its dockerd the flag and the variable that say what the pod's annotation says ([`mutate()`]). When the
 //! scheduler binds it, the annotation becomes the node's own value ([`bind`]), in the same write that names the node:
 //! no container starts before. Nothing here can stop a pod: what fails, or is not understood, passes unchanged.
 

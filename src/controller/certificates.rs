@@ -2,7 +2,7 @@
 //! before anything is served that needs it.
 //!
 //! The leader [keeps][keep] the Secret and the `caBundle` of the webhook configuration right; every replica
-//! [follows][follow] the Secret. With cert-manager, replicas only follow. Keys are in the Secret and in memory, on no
+//! [follows][follow()] the Secret. With cert-manager, replicas only follow. Keys are in the Secret and in memory, on no
 //! disk. What goes wrong here costs pods nothing: the webhook's failure policy lets them pass.
 
 mod cluster;
