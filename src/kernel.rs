@@ -3,6 +3,7 @@
 pub mod capability;
 #[cfg(test)]
 mod capture;
+pub mod clamp;
 pub mod counters;
 pub mod egress;
 pub mod file_watch;
@@ -11,6 +12,7 @@ pub mod limits;
 pub mod links;
 mod netlink;
 pub mod netns;
+mod nfnetlink;
 pub mod nsid;
 pub mod own_process;
 pub mod procfs;
