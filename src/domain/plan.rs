@@ -133,7 +133,7 @@ impl Plan {
         }
         if mode.has_links() {
             let lowered = lowered(topology, opted_in);
-            for at in inner_first(topology, lowered.keys().copied().collect()) {
+            for at in inner_first(topology, &lowered.keys().copied().collect()) {
                 let (from, to) = lowered[&at];
                 if loses_ipv6(from, to) {
                     plan.withheld.push(Withheld { at, mtu: from, should_be: to });
@@ -195,7 +195,7 @@ fn loses_ipv6(from: LinkMtu, to: LinkMtu) -> bool {
 }
 
 /// The links such that each comes before those further out on its way.
-fn inner_first(topology: &Topology, links: BTreeSet<LinkRef<NetnsIx>>) -> Vec<LinkRef<NetnsIx>> {
+fn inner_first(topology: &Topology, links: &BTreeSet<LinkRef<NetnsIx>>) -> Vec<LinkRef<NetnsIx>> {
     let beyond = |at: LinkRef<NetnsIx>| -> BTreeSet<LinkRef<NetnsIx>> {
         let hops = IpFamily::ALL.into_iter().flat_map(|family| topology.beyond(at, family));
         hops.filter_map(|limit| match limit.hop {
