@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cni;
 pub mod docker;
+pub mod doors;
 pub mod expected;
 mod handles;
 pub mod identity;
@@ -11,6 +12,7 @@ pub mod measure;
 pub mod nesting;
 pub mod path;
 pub mod role;
+pub mod scope;
 pub mod surroundings;
 pub mod survey;
 pub mod unseen;
