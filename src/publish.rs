@@ -9,6 +9,7 @@ pub mod probe_json;
 pub mod probe_text;
 pub mod survey_json;
 pub mod survey_text;
+pub mod tune;
 pub mod walk_text;
 
 #[cfg(test)]
