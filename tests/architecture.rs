@@ -111,7 +111,8 @@ fn the_domain_is_pure() {
 fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
     const READERS: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "Timestamp::now", "Zoned::now", "Realtime"];
     const SHOWN: [&str; 3] = ["config_taken(wall())", "Survey::conclude(", "fn wall()"];
-    let main = ["main.rs", "agent_command.rs", "cli.rs", "probe.rs", "survey.rs", "terminal.rs"].map(source);
+    let main = ["main.rs", "agent_command.rs", "cli.rs", "probe.rs", "survey.rs", "terminal.rs", "tune.rs"];
+    let main = main.map(source);
     let files = LAYERS.into_iter().flat_map(files_of).chain(main).filter(|file| !file.ends_with("tests.rs"));
     let texts = files.map(|file| (fs::read_to_string(&file).expect("source is text"), file));
     let reads = |line: &&str| READERS.iter().any(|reader| line.contains(reader));
