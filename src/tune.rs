@@ -34,12 +34,11 @@ pub(crate) fn run(args: TuneArgs, color: When) -> anyhow::Result<u8> {
     if writes && !missing.is_empty() {
         bail!("nothing was changed, for it would need {}", missing.join(", "));
     }
-    let doors = Doors::open().context("identify this host's own network namespace")?;
-    if args.revert { revert(&args, &doors, color) } else { plan(args, &doors, &missing, color) }
+    if args.revert { revert(&args, color) } else { plan(args, &missing, color) }
 }
 
-fn revert(args: &TuneArgs, doors: &Doors, color: When) -> anyhow::Result<u8> {
-    let reverted = tune::revert(&args.directory, doors)?;
+fn revert(args: &TuneArgs, color: When) -> anyhow::Result<u8> {
+    let reverted = tune::revert(&args.directory, &doors()?)?;
     let text = match args.output {
         Output::Text => tune_text::reverted(&reverted, terminal::paint(color)),
         Output::Json => tune_json::reverted(&reverted)? + "\n",
@@ -48,7 +47,11 @@ fn revert(args: &TuneArgs, doors: &Doors, color: When) -> anyhow::Result<u8> {
     Ok(if reverted.iter().all(|it| it.outcome.is_ok()) { FINE } else { UNKNOWN })
 }
 
-fn plan(args: TuneArgs, doors: &Doors, missing: &[String], color: When) -> anyhow::Result<u8> {
+fn doors() -> anyhow::Result<Doors> {
+    Doors::open().context("identify this host's own network namespace")
+}
+
+fn plan(args: TuneArgs, missing: &[String], color: When) -> anyhow::Result<u8> {
     let selections = selections(&args);
     let TuneArgs { apply, mode, targets, no_probe, max_dind_mtu, output, directory, .. } = args;
     let look = look(&Sources::default()).context("survey this host")?;
@@ -56,17 +59,19 @@ fn plan(args: TuneArgs, doors: &Doors, missing: &[String], color: When) -> anyho
     let maximum = LinkMtu::new(maximum).expect("it is not 0");
     let survey = Survey::conclude(look, probe(targets, no_probe)?, maximum, now());
     let chosen = choose(&survey, &selections)?;
+    // After the look, so that a container which came meanwhile is not one without a door.
+    let doors = doors()?;
 
     let mut notes = Vec::new();
     if !missing.is_empty() {
         notes.push(format!("--apply would need {}", missing.join(", ")));
     }
-    let (clamped, mode) = clamped(&survey.look, doors, &chosen, mode.into(), apply, &mut notes)?;
+    let (clamped, mode) = clamped(&survey.look, &doors, &chosen, mode.into(), apply, &mut notes)?;
     let opted_in: Vec<_> = chosen.iter().map(|chosen| chosen.opted_in.clone()).collect();
     let plan = Plan::new(&survey.look.topology, &opted_in, mode, &clamped);
     if apply {
-        let steps = tune::steps(&survey.look, doors, &plan.changes)?;
-        tune::apply(&directory, doors, &steps, |step| tracing::debug!(step = step.what(), "write"))?;
+        let steps = tune::steps(&survey.look, &doors, &plan.changes)?;
+        tune::apply(&directory, &doors, &steps, |step| tracing::debug!(step = step.what(), "write"))?;
     }
     let planned = Planned { survey: &survey, chosen: &chosen, plan: &plan, notes: &notes, applied: apply };
     let text = match output {

@@ -114,13 +114,14 @@ fn turn(link: &RecordedLink) -> Turn {
     if link.kind == "bridge" { Turn::Bridge } else { Turn::Link }
 }
 
-/// The changes, each with what identifies its link. A namespace without a way in is told before anything is written.
+/// The changes, each with what identifies its link. One without a way into its namespace is
+/// told before anything is written.
 pub fn steps(look: &Look, doors: &Doors, changes: &[Change]) -> Result<Vec<Step>, TuneError> {
     changes.iter().filter_map(|change| step(look, doors, *change).transpose()).collect()
 }
 
 fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, TuneError> {
-    let netns = netns_id(look, doors, change.netns())?;
+    let Some(netns) = netns_id(look, doors, change.netns())? else { return Ok(None) };
     let called = called(&look.topology, &look.identities, change.netns());
     let recorded = |at: LinkRef<NetnsIx>, from, to| {
         let link = look.topology.link(at)?;
@@ -137,10 +138,14 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
     })
 }
 
-fn netns_id(look: &Look, doors: &Doors, netns: NetnsIx) -> Result<NetnsId, TuneError> {
-    let door = look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
-    let called = || called(&look.topology, &look.identities, netns);
-    door.map(NetnsId::of).ok_or_else(|| TuneError::NoDoor { called: called() })
+/// `None` for a namespace that ended since it was looked at.
+fn netns_id(look: &Look, doors: &Doors, netns: NetnsIx) -> Result<Option<NetnsId>, TuneError> {
+    let inode = look.identities[netns.0].inode;
+    match inode.and_then(|inode| doors.get(inode)) {
+        Some(door) => Ok(Some(NetnsId::of(door))),
+        None if inode.is_some() && doors.are_all => Ok(None),
+        None => Err(TuneError::NoDoor { called: called(&look.topology, &look.identities, netns) }),
+    }
 }
 
 /// Carries the steps out in their order, and calls `before` each; what was there is recorded in `directory` first.

@@ -39,6 +39,20 @@ fn a_second_run_has_nothing_to_do_and_a_second_revert_neither() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_bridge_that_followed_its_ports_follows_them_still_when_all_is_taken_back() -> Result<()> {
+    let (lab, deep) = lab()?;
+    let before = State::of(&lab, &[&deep])?;
+    tuned(&lab, &["--netns", "pod", "--apply"])?;
+    tuned(&lab, &["--revert"])?;
+    let port = before.links.keys().find(|(place, link)| place == "pod" && link.starts_with("veth"));
+    let (_, port) = port.context("docker made a veth")?;
+    lab.set_link_mtu(Place::Pod, port, 1444)?;
+    assert_eq!(lab.link_mtu(Place::Pod, "docker0")?, 1444);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn of_what_is_applied_twice_the_first_value_is_restored() -> Result<()> {
     let (lab, deep) = lab()?;
     let before = State::of(&lab, &[&deep])?;
