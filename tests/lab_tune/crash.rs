@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mtu_agent::discovery::doors::Doors;
@@ -10,13 +11,14 @@ use mtu_agent::discovery::scope::{Selection, choose};
 use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::domain::plan::{Mode, Plan};
+use mtu_agent::kernel::RouteSocket;
 use mtu_agent::publish::tune::{Step, apply, steps};
 use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, NetnsLab, Place, Process, Ptb, Signal};
 use rustix::process::{getpid, kill_process};
 
 use crate::state::{MTU_AGENT, State, record, tuned};
 
-const KILLS_FROM_OUTSIDE: usize = 12;
+const KILLS_FROM_OUTSIDE: usize = 20;
 /// The clamp, two bridges, two pairs.
 const STEPS: usize = 7;
 
@@ -68,17 +70,19 @@ fn killed_before_any_of_its_writes_another_process_takes_back_all_of_them() -> R
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
-fn killed_from_outside_at_any_time_everything_is_taken_back() -> Result<()> {
+fn killed_from_outside_while_it_writes_links_everything_is_taken_back() -> Result<()> {
     let (lab, deep) = lab()?;
     let before = State::of(&lab, &[&deep])?;
+    let mut socket = lab.enter(&deep, RouteSocket::open)??;
+    let untouched = socket.links(None)?;
     let mut in_the_middle = 0;
     for _ in 0..KILLS_FROM_OUTSIDE {
         let mut command = NetnsLab::command(&[MTU_AGENT, "tune", "--netns", "pod", "--apply"]);
         let process = lab.spawn(Place::Node, command.stdout(Stdio::null()))?;
-        let path = lab.path("/run/mtu-agent/tune.json");
-        let mut looks_after_it_appeared = fastrand::usize(0..600);
-        while looks_after_it_appeared > 0 && !process.exit().wait(std::time::Duration::ZERO)? {
-            looks_after_it_appeared -= usize::from(path.exists());
+        // The container's end is the first link that is written.
+        while !process.exit().wait(Duration::ZERO)? && socket.links(None)? == untouched {}
+        for _ in 0..fastrand::usize(0..20) {
+            socket.links(None)?;
         }
         process.signal(Signal::KILL)?;
         process.wait()?;
