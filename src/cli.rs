@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mtu_agent::domain::mtu::{IpFamily, PathMtu};
 use mtu_agent::probes::resolve::Target;
+use mtu_agent::publish::host_file;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -45,6 +46,15 @@ pub(crate) enum Command {
     /// Exit code: 0 exact; 1 a black hole; 2 it could not be told, or there is no way to the destination; 64 bad
     /// usage.
     Probe(ProbeArgs),
+
+    /// Lower the links that let in packets which cannot get out, and clamp what TCP announces: prints the plan
+    ///
+    /// Writes nothing without --apply, and nothing outside of what is named: what is nested in a pod or container,
+    /// or what docker made on a plain docker host. What was there before is recorded first, for --revert.
+    ///
+    /// Exit code: 0 nothing to change, or all of it done; 1 there are changes to make; 2 it could not be told or done,
+    /// and then nothing is changed unless it says otherwise; 64 bad usage.
+    Tune(TuneArgs),
 
     /// Keep the survey true: follow the kernel's events, probe on a schedule, serve metrics, keep the host files
     ///
@@ -119,6 +129,70 @@ impl ProbeArgs {
             IpFamily::V6 => !self.ipv4,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("scope").required(true).multiple(true)
+    .args(["pods", "containers", "namespaces", "all_docker", "revert"]))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+pub(crate) struct TuneArgs {
+    /// What is nested in this pod: NAMESPACE/NAME, name or uid (repeatable)
+    #[arg(long = "pod", value_name = "POD")]
+    pub(crate) pods: Vec<String>,
+
+    /// What is nested in this container, and its own end of docker's veth: name or id (repeatable)
+    #[arg(long = "container", value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+
+    /// The same for a network namespace: a name in /run/netns, a file, an id of the survey, or a pid (repeatable)
+    #[arg(long = "netns", value_name = "NETNS")]
+    pub(crate) namespaces: Vec<String>,
+
+    /// All bridges and veths that docker made on this host, and what is nested in its containers; not where pods run
+    #[arg(long, conflicts_with_all = ["pods", "containers", "namespaces"])]
+    pub(crate) all_docker: bool,
+
+    /// Do it
+    #[arg(long)]
+    pub(crate) apply: bool,
+
+    /// Take back all that was ever applied, after a crash too
+    #[arg(long, conflicts_with_all = ["apply", "pods", "containers", "namespaces", "all_docker", "mode", "targets", "no_probe", "max_dind_mtu"])]
+    pub(crate) revert: bool,
+
+    /// What to write
+    #[arg(long, value_name = "MODE", default_value = "both")]
+    pub(crate) mode: TuneMode,
+
+    /// Measure the path MTU to HOST, and let nested links not exceed it (repeatable)
+    #[arg(long = "target", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) targets: Vec<Target>,
+
+    /// Send nothing
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+
+    /// Let nested links not exceed this either
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = max_dind_mtu)]
+    pub(crate) max_dind_mtu: Option<NonZeroU32>,
+
+    /// Where what was there before is recorded
+    #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY", default_value = host_file::DIRECTORY)]
+    pub(crate) directory: PathBuf,
+
+    /// Form of the answer on stdout
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TuneMode {
+    /// MTUs of links: helps every protocol
+    Links,
+    /// The clamp of what TCP announces: touches no link
+    Clamp,
+    /// Both
+    Both,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod capability;
 #[cfg(test)]
 mod capture;
+pub mod clamp;
 pub mod counters;
 pub mod egress;
 pub mod file_watch;
@@ -12,6 +13,7 @@ pub mod limits;
 pub mod links;
 mod netlink;
 pub mod netns;
+mod nfnetlink;
 pub mod nsid;
 pub mod own_process;
 pub mod procfs;

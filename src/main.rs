@@ -6,6 +6,7 @@ mod controller_command;
 mod probe;
 mod survey;
 mod terminal;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ use cli::{Cli, Command};
 const FINE: u8 = 0;
 /// A mismatch or a black hole was found.
 const MISMATCH: u8 = 1;
+/// There is something to change.
+const CHANGES: u8 = 1;
 /// It could not be told.
 const UNKNOWN: u8 = 2;
 /// `EX_USAGE` of sysexits.h; clap's own 2 means something else here.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Agent(args) => agent_command::run(args),
         Command::Controller(args) => controller_command::run(args),
         Command::Probe(args) => probe::run(args, cli.color),
+        Command::Tune(args) => tune::run(args, cli.color),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         terminal::complain(&format!("{error:#}"));

@@ -10,6 +10,9 @@ pub mod probe_json;
 pub mod probe_text;
 pub mod survey_json;
 pub mod survey_text;
+pub mod tune;
+pub mod tune_json;
+pub mod tune_text;
 pub mod walk_text;
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) fn run(args: SurveyArgs, color: When) -> anyhow::Result<u8> {
     Ok(exit_code(&survey))
 }
 
-fn probe(targets: Vec<Target>, no_probe: bool) -> anyhow::Result<Vec<Path>> {
+pub(crate) fn probe(targets: Vec<Target>, no_probe: bool) -> anyhow::Result<Vec<Path>> {
     if targets.is_empty() {
         return Ok(Vec::new());
     }
@@ -68,6 +68,6 @@ fn exit_code(survey: &Survey) -> u8 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge of the program: the survey is dated here")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::try_from(std::time::SystemTime::now()).expect("the year is under 9999")
 }

@@ -128,6 +128,7 @@ fn the_wall_clock_dates_what_is_told_and_nothing_waits_for_it() {
         "probe.rs",
         "survey.rs",
         "terminal.rs",
+        "tune.rs",
     ];
     let main = main.map(source);
     let files = LAYERS.into_iter().flat_map(files_of).chain(main).filter(|file| !file.ends_with("tests.rs"));

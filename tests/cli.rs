@@ -22,7 +22,11 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn help_says_what_each_option_does() {
-    for (name, arguments) in [("help", &["--help"][..]), ("survey_help", &["survey", "--help"])] {
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("survey_help", &["survey", "--help"]),
+        ("tune_help", &["tune", "--help"]),
+    ] {
         let (code, stdout, _) = run(arguments);
         assert_eq!(code, 0);
         insta::assert_snapshot!(name, stdout);
@@ -46,6 +50,14 @@ fn bad_usage_is_64_says_what_is_wrong_and_prints_no_data() {
         (&["agent", "--node-name", ""], "\"\" is no node's name"),
         (&["agent", "--node-name", "Node_1"], "kubectl get nodes"),
         (&["agent", "--standalone", "--metrics-listen", "9817"], "--metrics-listen"),
+        (&["tune"], "--pod <POD>|--container"),
+        (&["tune", "--apply"], "--all-docker"),
+        (&["tune", "--apply", "--revert"], "cannot be used with"),
+        (&["tune", "--revert", "--pod", "runner"], "cannot be used with"),
+        (&["tune", "--revert", "--mode", "links"], "cannot be used with"),
+        (&["tune", "--all-docker", "--pod", "runner"], "cannot be used with"),
+        (&["tune", "--all-docker", "--mode", "mss"], "mss"),
+        (&["tune", "--all-docker", "--max-dind-mtu", "575"], "give 576 to 65535"),
         (&["--log", "a=b=c", "survey"], "--log"),
         (&["controller", "--debounce", "0s"], "debounce is \"0s\": give a duration from 1s to"),
         (&["controller", "--namespace", "Upper"], "namespace is \"Upper\": give the name"),
@@ -66,6 +78,29 @@ fn whom_nobody_knows_is_2_with_what_to_give_instead() {
         assert_eq!((code, stdout.as_str()), (2, ""), "{who}");
         assert!(stderr.contains(said), "{stderr}");
     }
+}
+
+#[test]
+fn a_scope_that_is_not_there_is_2_and_nothing_is_planned() {
+    for (arguments, said) in [
+        (["--pod", "nobody/here"], "nobody here is called"),
+        (["--container", "nobody-here"], "nobody here is called"),
+        (["--netns", "host"], "the host's own namespace"),
+    ] {
+        let (code, stdout, stderr) = run(&["tune", arguments[0], arguments[1]]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
+fn with_nothing_recorded_there_is_nothing_to_take_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path().to_str().expect("text");
+    let (code, stdout, stderr) = run(&["tune", "--revert", "--directory", directory]);
+    // Whoever may not write at all is told so first, with the capabilities that it takes.
+    let may_not = code == 2 && stderr.contains("nothing was changed, for it would need CAP_");
+    assert!(may_not || (code, stdout.as_str()) == (0, "nothing is recorded as changed\n"), "{code} {stderr}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::kernel::{RouteSocket, procfs};
 
 /// One namespace, held open. It gets an id before anything can be read of it.
 pub(super) struct Handle {
-    netns: NetnsFile,
+    pub(super) netns: NetnsFile,
     pinned: Vec<String>,
     pids: Vec<u32>,
 }

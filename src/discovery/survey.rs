@@ -136,6 +136,8 @@ pub struct Survey {
     pub safe: BTreeMap<IpFamily, SafeMtu>,
     /// Links that let in packets which cannot get out.
     pub findings: Vec<Finding>,
+    /// What bounds a safe MTU besides the walks outward.
+    pub bounds: Bounds,
 }
 
 impl Survey {
@@ -163,12 +165,19 @@ impl Survey {
         let mismatches = look.topology.mismatches().into_iter();
         let findings =
             mismatches.map(|mismatch| explain(&look.topology, &look.identities, mismatch)).collect();
-        Self { observed_at, look, paths, measured, safe, findings }
+        Self { observed_at, look, paths, measured, safe, findings, bounds }
     }
 
     /// The value to publish: the smallest over the families; `None` if there is none, or if it is of no use.
     pub fn safe_dind_mtu(&self) -> Option<SafeMtu> {
         self.smallest().filter(|safe| safe.mtu.get() >= SMALLEST_USEFUL)
+    }
+
+    /// What may be used inside of one namespace, whatever the host's others can do; `None` as above.
+    pub fn safe_mtu_inside(&self, netns: NetnsIx) -> Option<SafeMtu> {
+        let inside = |family| self.look.topology.safe_mtu_inside(netns, family, &self.bounds);
+        let least = IpFamily::ALL.into_iter().filter_map(inside).min_by_key(|safe| safe.mtu);
+        least.filter(|safe| safe.mtu.get() >= SMALLEST_USEFUL)
     }
 
     /// What must be said about the value, if anything.

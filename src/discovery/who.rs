@@ -35,9 +35,22 @@ pub enum WhoError {
 
 /// Finds the namespace. A number is a pid; else exact ids and names win over the beginning of a container's id.
 pub fn find(identities: &[Identity], who: &str) -> Result<NetnsIx, WhoError> {
+    find_among(identities, who, |_, _| true)
+}
+
+/// The same among candidates only.
+pub fn find_among(
+    identities: &[Identity],
+    who: &str,
+    is_candidate: impl Fn(NetnsIx, &Identity) -> bool,
+) -> Result<NetnsIx, WhoError> {
+    let candidates = || {
+        let all = identities.iter().enumerate().map(|(position, identity)| (NetnsIx(position), identity));
+        all.filter(|(netns, identity)| is_candidate(*netns, identity))
+    };
     if let Ok(pid) = who.parse() {
-        let holds = |identity: &Identity| identity.pids.contains(&pid);
-        return identities.iter().position(holds).map(NetnsIx).ok_or(WhoError::UnknownPid { pid });
+        let mut holders = candidates().filter(|(_, identity)| identity.pids.contains(&pid));
+        return holders.next().map(|(netns, _)| netns).ok_or(WhoError::UnknownPid { pid });
     }
     let exact = |identity: &Identity| {
         let pinned = who.rsplit_once("netns/").map(|(_, name)| name);
@@ -63,11 +76,10 @@ pub fn find(identities: &[Identity], who: &str) -> Result<NetnsIx, WhoError> {
     };
     let readings: [&dyn Fn(&Identity) -> bool; 2] = [&exact, &loose];
     for is_meant in readings {
-        let meant: Vec<_> =
-            identities.iter().enumerate().filter(|(_, identity)| is_meant(identity)).collect();
+        let meant: Vec<_> = candidates().filter(|(_, identity)| is_meant(identity)).collect();
         match meant.as_slice() {
             [] => {}
-            [(position, _)] => return Ok(NetnsIx(*position)),
+            [(netns, _)] => return Ok(*netns),
             several => {
                 let ids = several.iter().map(|(_, identity)| identity.id.clone()).collect();
                 return Err(WhoError::Ambiguous { who: who.to_owned(), ids });

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::mtu::LinkMtu;
 
 /// Index of a link, valid only together with its network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ifindex(NonZeroU32);
 
@@ -91,6 +91,30 @@ impl LinkKind {
             "tun" => Self::Tun,
             "openvswitch" => Self::Openvswitch,
             other => Self::Other(other.into()),
+        }
+    }
+
+    /// In one word; of a kind that is not known here, the kernel's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Device => "device",
+            Self::Bridge => "bridge",
+            Self::Veth => "veth",
+            Self::Netkit => "netkit",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::Ipip => "ipip",
+            Self::Wireguard => "wireguard",
+            Self::Xfrm => "xfrm",
+            Self::Vlan => "vlan",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+            Self::Bond => "bond",
+            Self::Tun => "tun",
+            Self::Openvswitch => "openvswitch",
+            Self::Other(name) => name,
         }
     }
 

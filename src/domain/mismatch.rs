@@ -25,12 +25,17 @@ impl Topology {
 
     fn mismatch(&self, netns: NetnsIx, link: &Link<NetnsIx>) -> Option<Mismatch> {
         let at = LinkRef { netns, ifindex: link.ifindex };
+        let limit = self.limit_of(at, link)?;
+        (link.mtu > limit.mtu).then_some(Mismatch { at, mtu: link.mtu, limit })
+    }
+
+    /// The smallest MTU further out than a link that somebody sends packets outward through; `None` for any other.
+    pub(super) fn limit_of(&self, at: LinkRef<NetnsIx>, link: &Link<NetnsIx>) -> Option<Limit> {
         if !self.carries_packets_outward(at, link) {
             return None;
         }
         let beyond = IpFamily::ALL.into_iter().flat_map(|family| self.beyond(at, family)).collect::<Vec<_>>();
-        let limit = Self::narrowest(&beyond)?;
-        (link.mtu > limit.mtu).then_some(Mismatch { at, mtu: link.mtu, limit })
+        Self::narrowest(&beyond)
     }
 
     /// Whether somebody sends packets through the link that are to leave the host.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// IP version. Each has its own minimum MTU and its own way of fragmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -69,7 +69,7 @@ pub enum MtuError {
 /// MTU of one link as the kernel reports it, in bytes: IP header in, Ethernet header out.
 ///
 /// Source: `IFLA_MTU` (`include/uapi/linux/if_link.h`), 32 bits wide; `lo` has 65536.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LinkMtu(NonZeroU32);
 

@@ -65,8 +65,21 @@ impl Topology {
             Place::Host | Place::Nested { level: 1, .. } => self.has_default_route(ix, family).then_some(ix),
             Place::Nested { .. } | Place::Outside | Place::Unconnected => None,
         };
-        let walks = self.iter().filter_map(first_level);
-        let narrowest = walks.filter_map(|netns| Self::narrowest(&self.walk(netns, family)));
+        self.safe_over(self.iter().filter_map(first_level), family, bounds)
+    }
+
+    /// The same for what is nested in one namespace, whatever the others can do; `None` when it has no default route.
+    pub fn safe_mtu_inside(&self, netns: NetnsIx, family: IpFamily, bounds: &Bounds) -> Option<SafeMtu> {
+        self.safe_over(self.has_default_route(netns, family).then_some(netns).into_iter(), family, bounds)
+    }
+
+    fn safe_over(
+        &self,
+        namespaces: impl Iterator<Item = NetnsIx>,
+        family: IpFamily,
+        bounds: &Bounds,
+    ) -> Option<SafeMtu> {
+        let narrowest = namespaces.filter_map(|netns| Self::narrowest(&self.walk(netns, family)));
         let tightest = narrowest.min_by_key(|limit| limit.mtu)?;
         let hop =
             self.overlay_limits(family, bounds).fold(tightest, |a, b| if b.mtu < a.mtu { b } else { a });

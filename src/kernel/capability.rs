@@ -1,5 +1,7 @@
 //! Which of the capabilities that matter here the process holds.
 
+use std::fmt;
+
 use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
 
@@ -13,10 +15,22 @@ pub enum Capability {
     CapNetRaw,
     /// Hear events of other namespaces.
     CapNetBroadcast,
-    /// Enter other namespaces, to read their routes.
+    /// Enter other namespaces, to read their routes and to write in there.
     CapSysAdmin,
     /// See which process is in which namespace.
     CapSysPtrace,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CapNetAdmin => "CAP_NET_ADMIN",
+            Self::CapNetRaw => "CAP_NET_RAW",
+            Self::CapNetBroadcast => "CAP_NET_BROADCAST",
+            Self::CapSysAdmin => "CAP_SYS_ADMIN",
+            Self::CapSysPtrace => "CAP_SYS_PTRACE",
+        })
+    }
 }
 
 impl Capability {

@@ -9,3 +9,9 @@ pub fn host_name() -> String {
 pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
+
+/// What the kernel calls this boot of itself; empty where `/proc` does not tell.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim_end().to_owned()
+}

@@ -1,6 +1,10 @@
 //! Links of a namespace, read from another one: `RTM_GETLINK` with `IFLA_TARGET_NETNSID` (`CAP_NET_ADMIN`).
+//!
+//! An MTU can only be written from inside: with `IFLA_TARGET_NETNSID` the kernel refuses.
 
-use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator, parse_i32, parse_string, parse_u32};
+use netlink_packet_core::{
+    DecodeError, NLM_F_ACK, NlaBuffer, NlasIterator, parse_i32, parse_string, parse_u32,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 
@@ -41,6 +45,32 @@ impl RouteSocket {
             Ok(())
         })
     }
+
+    /// One link of the socket's own namespace; `None` if it is gone.
+    pub fn link(&mut self, ifindex: Ifindex) -> Result<Option<Link<Linked>>, NetlinkError> {
+        let message = RouteNetlinkMessage::GetLink(message(ifindex));
+        let read = self.ask("read a link", message, 0, |link, payload| {
+            *link = parse(payload)?;
+            Ok(())
+        });
+        match read {
+            Err(gone) if gone.is_no_device() => Ok(None),
+            read => read,
+        }
+    }
+
+    /// Gives a link of the socket's own namespace another MTU (`CAP_NET_ADMIN` over that namespace).
+    pub fn set_link_mtu(&mut self, ifindex: Ifindex, mtu: LinkMtu) -> Result<(), NetlinkError> {
+        let mut message = message(ifindex);
+        message.attributes.push(LinkAttribute::Mtu(mtu.get()));
+        self.ask::<()>("set a link's MTU", RouteNetlinkMessage::SetLink(message), NLM_F_ACK, |(), _| Ok(()))
+    }
+}
+
+fn message(ifindex: Ifindex) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = ifindex.get();
+    message
 }
 
 /// `None` for a link without an MTU, which no packet can use.

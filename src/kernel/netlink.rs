@@ -70,6 +70,14 @@ impl NetlinkError {
         }
     }
 
+    /// Whether the link that was asked for does not exist (any more): `ENODEV`.
+    pub fn is_no_device(&self) -> bool {
+        match self {
+            Self::Refused { source, .. } => Errno::from_io_error(source) == Some(Errno::NODEV),
+            Self::Open(_) | Self::Exchange { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
     /// A word for a metric label.
     pub fn reason(&self) -> &'static str {
         match self {

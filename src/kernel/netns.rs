@@ -49,6 +49,7 @@ pub enum NetnsError {
 #[derive(Debug)]
 pub struct NetnsFile {
     fd: OwnedFd,
+    device: u64,
     inode: u64,
 }
 
@@ -61,8 +62,8 @@ impl NetnsFile {
         if !is_nsfs(&fd).map_err(|errno: rustix::io::Errno| failed(errno.into()))? {
             return Err(NetnsError::NotNetns { path: path.to_owned() });
         }
-        let inode = fstat(&fd).map_err(|errno| failed(errno.into()))?.st_ino;
-        Ok(Self { fd, inode })
+        let status = fstat(&fd).map_err(|errno| failed(errno.into()))?;
+        Ok(Self { fd, device: status.st_dev, inode: status.st_ino })
     }
 
     /// The calling thread's own.
@@ -73,6 +74,11 @@ impl NetnsFile {
     /// Identifies the namespace on this machine, as `net:[INODE]` in `/proc/PID/ns/net` does.
     pub fn inode(&self) -> u64 {
         self.inode
+    }
+
+    /// The device that the inode is of: nsfs.
+    pub fn device(&self) -> u64 {
+        self.device
     }
 
     /// Runs `work` on a new thread that joins the namespace, does `work`, and ends.

@@ -187,7 +187,18 @@ impl HostFiles {
         self.write(SURVEY_JSON, document)
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> Result<Written, HostFileError> {
+    /// Only to read and write: what another run is about to finish stays.
+    pub(super) fn beside_others(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// Where they are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Replaces the file `name` by this content.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<Written, HostFileError> {
         self.make_directory()?;
         let path = self.directory.join(name);
         if is_as_wanted(&path, content) {
@@ -211,7 +222,7 @@ impl HostFiles {
     }
 
     /// Whoever cleans `/run` may take it away at any time.
-    fn make_directory(&self) -> Result<(), HostFileError> {
+    pub(super) fn make_directory(&self) -> Result<(), HostFileError> {
         let directory = &self.directory;
         if directory.is_dir() {
             return Ok(());

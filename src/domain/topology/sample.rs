@@ -11,6 +11,7 @@ pub(crate) fn mtu(bytes: u32) -> LinkMtu {
 }
 
 /// Builds a [`Topology`]; begins with a host without links.
+#[derive(Debug)]
 pub(crate) struct Sample(Topology);
 
 impl Sample {

@@ -1,0 +1,30 @@
+//! Ways into network namespaces: the files and processes that hold them. Writing in one takes entering it.
+
+use std::collections::BTreeMap;
+
+use super::handles::Handles;
+use crate::kernel::netns::{NetnsError, NetnsFile};
+
+/// Every namespace that can be entered, held open.
+#[derive(Debug)]
+pub struct Doors {
+    by_inode: BTreeMap<u64, NetnsFile>,
+    /// Whether every process and file told which namespace it holds: what has no door is gone then.
+    pub are_all: bool,
+}
+
+impl Doors {
+    /// Those that there are now, the own namespace with them.
+    pub fn open() -> Result<Self, NetnsError> {
+        let own = NetnsFile::own()?;
+        let handles = Handles::collect(own.inode());
+        let are_all = handles.refused_processes == 0 && handles.unopened_files == 0;
+        let all = handles.others.into_iter().map(|handle| handle.netns).chain([own]);
+        Ok(Self { by_inode: all.map(|netns| (netns.inode(), netns)).collect(), are_all })
+    }
+
+    /// The way into the namespace with this inode.
+    pub fn get(&self, inode: u64) -> Option<&NetnsFile> {
+        self.by_inode.get(&inode)
+    }
+}

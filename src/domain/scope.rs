@@ -1,0 +1,117 @@
+//! Where links may be written: what is nested in namespaces that were opted in, and nothing else.
+//!
+//! The host's uplink, `lo`, and the veth that a CNI gave a pod, either end of it, are in no scope.
+
+use std::collections::BTreeSet;
+
+use super::link::{Link, LinkKind, LinkRef};
+use super::mtu::{IpFamily, LinkMtu};
+use super::topology::{HOST, NetnsIx, Topology};
+
+/// One namespace that was opted in: a pod, a container, or a plain docker host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptedIn {
+    /// Where the outermost dockerd stands. What is forwarded here may be clamped.
+    pub netns: NetnsIx,
+    /// The links that may be written.
+    pub links: BTreeSet<LinkRef<NetnsIx>>,
+    /// What no nested link may exceed, besides what is further out; `None` if that could not be told.
+    pub most: Option<LinkMtu>,
+}
+
+impl OptedIn {
+    /// What is nested in a pod or container. If a docker made its uplink (`own` is that link), that too, since only
+    /// its own packets take it.
+    pub fn nested_in(
+        topology: &Topology,
+        netns: NetnsIx,
+        own: Option<LinkRef<NetnsIx>>,
+        most: Option<LinkMtu>,
+    ) -> Self {
+        let inside = topology.namespaces_inside(netns);
+        let mut links = topology.links_of_all(&inside);
+        links.extend(topology.links_towards(netns, &inside));
+        links.extend(own.filter(|own| own.netns == netns && netns != HOST));
+        Self { netns, links, most }
+    }
+
+    /// A plain docker host: those of its bridges that docker made, their ports, and what is nested in there.
+    pub fn docker_host(
+        topology: &Topology,
+        is_dockers: impl Fn(LinkRef<NetnsIx>) -> bool,
+        most: Option<LinkMtu>,
+    ) -> Self {
+        let bridges: Vec<_> = topology
+            .netns(HOST)
+            .links
+            .values()
+            .map(|link| (LinkRef { netns: HOST, ifindex: link.ifindex }, link))
+            .filter(|(at, link)| link.kind == LinkKind::Bridge && is_dockers(*at))
+            .map(|(at, _)| at)
+            .collect();
+        let ports = bridges.iter().flat_map(|bridge| topology.ports(*bridge));
+        let containers: BTreeSet<_> = ports
+            .filter_map(|port| port.linked.filter(|linked| topology.is_deeper(linked.netns, HOST)))
+            .map(|linked| linked.netns)
+            .collect();
+        let mut inside = BTreeSet::new();
+        for container in &containers {
+            inside.insert(*container);
+            inside.extend(topology.namespaces_inside(*container));
+        }
+        let mut links = topology.links_of_all(&inside);
+        let of_docker = |at: &LinkRef<NetnsIx>| {
+            let master = topology.link(*at).and_then(|link| link.master);
+            bridges.contains(at) || bridges.iter().any(|bridge| Some(bridge.ifindex) == master)
+        };
+        links.extend(topology.links_towards(HOST, &inside).filter(of_docker));
+        Self { netns: HOST, links, most }
+    }
+}
+
+impl Topology {
+    /// Namespaces nested in `outer`, at any depth, without itself.
+    fn namespaces_inside(&self, outer: NetnsIx) -> BTreeSet<NetnsIx> {
+        let is_inside = |ix: &NetnsIx| {
+            let parent = |ix: &NetnsIx| self.netns(*ix).place.parent();
+            std::iter::successors(parent(ix), parent).any(|parent| parent == outer)
+        };
+        self.iter().map(|(ix, _)| ix).filter(is_inside).collect()
+    }
+
+    fn links_of_all(&self, namespaces: &BTreeSet<NetnsIx>) -> BTreeSet<LinkRef<NetnsIx>> {
+        let links = |netns: &NetnsIx| {
+            let netns = *netns;
+            self.netns(netns).links.keys().map(move |ifindex| LinkRef { netns, ifindex: *ifindex })
+        };
+        namespaces.iter().flat_map(links).collect()
+    }
+
+    /// Links of `netns` that lead to `inside`: ends of pairs, and the bridges that they are ports of.
+    fn links_towards(
+        &self,
+        netns: NetnsIx,
+        inside: &BTreeSet<NetnsIx>,
+    ) -> impl Iterator<Item = LinkRef<NetnsIx>> {
+        let leads_in =
+            |link: &Link<NetnsIx>| link.linked.is_some_and(|linked| inside.contains(&linked.netns));
+        let is_way_out = move |at: LinkRef<NetnsIx>| {
+            IpFamily::ALL
+                .into_iter()
+                .any(|family| self.way_out(netns, family).is_some_and(|out| out.ifindex == at.ifindex))
+        };
+        let towards = move |(at, link): &(LinkRef<NetnsIx>, &Link<NetnsIx>)| match link.kind {
+            LinkKind::Bridge => !is_way_out(*at) && self.ports(*at).any(leads_in),
+            LinkKind::Veth | LinkKind::Netkit => leads_in(link),
+            LinkKind::Loopback | LinkKind::Device | LinkKind::Vxlan | LinkKind::Geneve => false,
+            LinkKind::Gre | LinkKind::Ipip | LinkKind::Wireguard | LinkKind::Xfrm | LinkKind::Vlan => false,
+            LinkKind::Macvlan | LinkKind::Ipvlan | LinkKind::Bond | LinkKind::Tun => false,
+            LinkKind::Openvswitch | LinkKind::Other(_) => false,
+        };
+        let links = self.netns(netns).links.values();
+        links
+            .map(move |link| (LinkRef { netns, ifindex: link.ifindex }, link))
+            .filter(towards)
+            .map(|(at, _)| at)
+    }
+}

@@ -1,0 +1,145 @@
+//! One write in one namespace, and what is read back after it.
+
+use super::record::RecordedLink;
+use crate::domain::link::Link;
+use crate::domain::mtu::LinkMtu;
+use crate::kernel::clamp::{self, Clamp, ClampError};
+use crate::kernel::links::Linked;
+use crate::kernel::netns::{NetnsError, NetnsFile};
+use crate::kernel::{NetlinkError, RouteSocket};
+
+/// One write that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Its namespace could not be joined.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The link.
+    #[error(transparent)]
+    Link(#[from] NetlinkError),
+    /// The table.
+    #[error(transparent)]
+    Clamp(#[from] ClampError),
+    /// Somebody else writes it too.
+    #[error("its MTU became {now} meanwhile, by somebody else: run it again")]
+    Moved {
+        /// What it has.
+        now: LinkMtu,
+    },
+    /// The kernel said yes, and did it not.
+    #[error("the kernel took the MTU {wanted}, and then said {now:?}: its driver may not allow it")]
+    NotTaken {
+        /// What was written.
+        wanted: LinkMtu,
+        /// What was read back.
+        now: Option<LinkMtu>,
+    },
+    /// The same of the table.
+    #[error("the table was written, and then it was {now:?}: somebody else writes tables named mtu_agent")]
+    ClampNotTaken {
+        /// What was read back.
+        now: Clamp,
+    },
+}
+
+/// What came of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It is as wanted now.
+    Written,
+    /// It was so already.
+    WasSo,
+    /// The link is not there any more.
+    Gone,
+    /// Somebody gave it another value since, which stays.
+    ChangedSince {
+        /// The value.
+        now: LinkMtu,
+    },
+}
+
+/// Lowers a link that has `from`. A bridge may have followed its ports by then.
+pub(super) fn lower(
+    netns: &NetnsFile,
+    link: &RecordedLink,
+    (from, to): (LinkMtu, LinkMtu),
+) -> Result<Done, StepError> {
+    with_link(netns, link, |found| {
+        if found.mtu <= to {
+            Ok(Next::Stop(Done::WasSo))
+        } else if found.mtu == from {
+            Ok(Next::Write(to))
+        } else {
+            Err(StepError::Moved { now: found.mtu })
+        }
+    })
+}
+
+/// Gives a link `value` again, if it still has what we gave it.
+pub(super) fn restore(netns: &NetnsFile, link: &RecordedLink, value: LinkMtu) -> Result<Done, StepError> {
+    with_link(netns, link, |found| {
+        Ok(if found.mtu == value {
+            Next::Stop(Done::WasSo)
+        } else if link.written.contains(&found.mtu) {
+            Next::Write(value)
+        } else {
+            Next::Stop(Done::ChangedSince { now: found.mtu })
+        })
+    })
+}
+
+/// Puts the clamp there.
+pub(super) fn clamp(netns: &NetnsFile) -> Result<Done, StepError> {
+    netns.run(|| {
+        if clamp::read()? == Clamp::Present {
+            return Ok(Done::WasSo);
+        }
+        clamp::put()?;
+        match clamp::read()? {
+            Clamp::Present => Ok(Done::Written),
+            now @ (Clamp::Absent | Clamp::Altered) => Err(StepError::ClampNotTaken { now }),
+        }
+    })?
+}
+
+/// Removes the clamp.
+pub(super) fn unclamp(netns: &NetnsFile) -> Result<Done, StepError> {
+    netns.run(|| {
+        if clamp::read()? == Clamp::Absent {
+            return Ok(Done::WasSo);
+        }
+        clamp::remove()?;
+        match clamp::read()? {
+            Clamp::Absent => Ok(Done::Written),
+            now @ (Clamp::Present | Clamp::Altered) => Err(StepError::ClampNotTaken { now }),
+        }
+    })?
+}
+
+enum Next {
+    Write(LinkMtu),
+    Stop(Done),
+}
+
+fn with_link(
+    netns: &NetnsFile,
+    recorded: &RecordedLink,
+    decide: impl FnOnce(&Link<Linked>) -> Result<Next, StepError> + Send,
+) -> Result<Done, StepError> {
+    netns.run(|| {
+        let mut socket = RouteSocket::open()?;
+        let Some(link) = socket.link(recorded.ifindex)?.filter(|link| recorded.is(link)) else {
+            return Ok(Done::Gone);
+        };
+        let wanted = match decide(&link)? {
+            Next::Stop(done) => return Ok(done),
+            Next::Write(wanted) => wanted,
+        };
+        match socket.set_link_mtu(recorded.ifindex, wanted) {
+            Err(gone) if gone.is_no_device() => return Ok(Done::Gone),
+            written => written?,
+        }
+        let now = socket.link(recorded.ifindex)?.map(|link| link.mtu);
+        if now == Some(wanted) { Ok(Done::Written) } else { Err(StepError::NotTaken { wanted, now }) }
+    })?
+}
