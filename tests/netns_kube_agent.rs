@@ -101,6 +101,8 @@ fn without_an_api_server_the_host_is_told_and_afterwards_the_cluster_once() -> R
     assert_eq!(status["dindMtu"], 1300, "only the latest value is ever written");
     agent.told("the NodeMtu is up to date")?;
     let writes: Vec<_> = cluster.server.writes().into_iter().map(|it| it.path).collect();
+    let version = concat!("mtu-agent/", env!("CARGO_PKG_VERSION"));
+    assert!(cluster.server.requests().iter().all(|request| request.user_agent == version));
     let object = format!("/apis/mtu-agent.dev/v1alpha1/nodemtus/{NODE}");
     assert_eq!(writes, [object.clone(), object + "/status"]);
     let log = agent.log()?;

@@ -32,6 +32,7 @@ use self::writer::Writer;
 use crate::agent::spread::seed;
 use crate::discovery::survey::Survey;
 use crate::domain::steady::SteadyMtu;
+use crate::publish::kubernetes::client::named;
 use crate::publish::kubernetes::node_mtu::pods::Pods;
 use crate::publish::kubernetes::node_mtu::report::NodeReport;
 use crate::publish::metrics::Metrics;
@@ -60,7 +61,8 @@ impl Connection {
     pub async fn infer(node_name: &str) -> Result<Self, KubernetesError> {
         // Only one is compiled in; should another crate bring a second one, rustls would not know which to take.
         let _was_installed_before = ring::default_provider().install_default();
-        let mut config = Config::infer().await.map_err(|error| KubernetesError::Config(Box::new(error)))?;
+        let config = Config::infer().await.map_err(|error| KubernetesError::Config(Box::new(error)))?;
+        let mut config = named(config);
         config.default_retry = false;
         config.connect_timeout = Some(writer::PATIENCE);
         let owner = owner(&config.auth_info, node_name);

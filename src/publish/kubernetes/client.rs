@@ -22,7 +22,13 @@ pub enum ConnectError {
 
 /// Finds the API server by `KUBECONFIG`, `~/.kube/config`, or the pod's service account. Nothing is sent yet.
 pub async fn connect() -> Result<Client, ConnectError> {
-    let mut config = Config::infer().await.map_err(ConnectError::Unknown)?;
+    let config = Config::infer().await.map_err(ConnectError::Unknown)?;
+    Client::try_from(named(config)).map_err(ConnectError::Unusable)
+}
+
+/// Has every request say what it comes from.
+#[must_use]
+pub fn named(mut config: Config) -> Config {
     config.headers.push((USER_AGENT, AGENT));
-    Client::try_from(config).map_err(ConnectError::Unusable)
+    config
 }
