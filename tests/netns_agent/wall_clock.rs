@@ -118,34 +118,47 @@ fn is_dated_by(clock: &WallClock<'_>, agent: &Agent<'_>) -> Result<()> {
 }
 
 /// The larger packets of checks, as they arrive at the server.
-struct Checks(Socket);
+struct Checks {
+    socket: Socket,
+    last: Option<Instant>,
+}
 
 impl Checks {
     fn of(lab: &NetnsLab) -> Result<Self> {
         let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4));
         let socket = lab.enter(Place::Server, open)??;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self(socket))
+        Ok(Self { socket, last: None })
     }
 
     /// Lets go of all that have arrived.
     fn forget(&mut self) -> Result<()> {
-        self.0.set_nonblocking(true)?;
+        self.socket.set_nonblocking(true)?;
         loop {
-            match self.0.read(&mut [0; 4096]) {
+            match self.socket.read(&mut [0; 4096]) {
                 Ok(_) => {}
                 Err(empty) if empty.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(self.0.set_nonblocking(false)?);
+                    return Ok(self.socket.set_nonblocking(false)?);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Waits for the next.
-    #[expect(clippy::disallowed_methods, reason = "when it arrives is what is tested")]
+    /// Waits for the next. One whose answer came too late for a busy machine is repeated at once, and once: that is
+    /// no other check.
     fn next(&mut self) -> Result<Instant> {
-        while self.0.read(&mut [0; 4096]).context("wait for a check")? != PATH_MTU {}
+        let mut arrived = self.large_packet()?;
+        if self.last.is_some_and(|last| arrived - last < INTERVAL / 2) {
+            arrived = self.large_packet()?;
+        }
+        self.last = Some(arrived);
+        Ok(arrived)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "when it arrives is what is tested")]
+    fn large_packet(&mut self) -> Result<Instant> {
+        while self.socket.read(&mut [0; 4096]).context("wait for a check")? != PATH_MTU {}
         Ok(Instant::now())
     }
 }
