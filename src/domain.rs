@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod link;
 pub mod mismatch;
 pub mod mtu;
+pub mod permission;
 pub mod plan;
 pub mod safe;
 pub mod scope;
