@@ -233,7 +233,7 @@ impl Text<'_> {
 }
 
 /// `example.org (203.0.113.1): black hole, 1450 measured, limited by 10.0.0.1 (hop 2)`
-fn path_line(path: &Path) -> String {
+pub(super) fn path_line(path: &Path) -> String {
     let address = path.address.map(|address| address.to_string()).filter(|address| *address != path.target);
     let mut line = path.target.clone();
     if let Some(address) = address {
