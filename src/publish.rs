@@ -7,6 +7,7 @@ pub mod kubernetes;
 mod links;
 mod markup;
 pub mod metrics;
+pub mod page;
 pub mod paint;
 pub mod probe_json;
 pub mod probe_text;
