@@ -30,7 +30,7 @@ use crate::domain::safe::Limiter;
 use crate::domain::topology::{NetnsIx, Place};
 
 /// More boxes than anybody reads; those with something wrong are drawn first.
-const MOST_ROOMS: usize = 120;
+const MOST_ROOMS: usize = 60;
 /// Of what is only listed, such as namespaces that no link connects.
 const MOST_LISTED: usize = 8;
 

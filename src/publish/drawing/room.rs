@@ -185,9 +185,9 @@ impl Room {
         self.entries.iter_mut().for_each(Entry::wrong_first);
     }
 
-    /// Keeps the first `most` rooms in it, and the links of all that stay.
+    /// Keeps the first `most` rooms in it, and the links that do not lead into any of the others.
     fn keep(&mut self, most: &mut usize) {
-        self.entries.iter_mut().for_each(|entry| entry.keep(most));
+        self.entries.retain_mut(|entry| entry.keep(most));
     }
 }
 
@@ -216,8 +216,10 @@ impl Entry {
         self.rooms.iter_mut().for_each(Room::wrong_first);
     }
 
-    fn keep(&mut self, most: &mut usize) {
-        self.ports.iter_mut().for_each(|port| port.keep(most));
+    /// Whether anything of it stays.
+    fn keep(&mut self, most: &mut usize) -> bool {
+        let led_nowhere = self.ports.is_empty() && self.rooms.is_empty();
+        self.ports.retain_mut(|port| port.keep(most));
         self.rooms.retain_mut(|room| {
             let stays = *most > 0;
             if stays {
@@ -226,5 +228,6 @@ impl Entry {
             }
             stays
         });
+        led_nowhere || !self.ports.is_empty() || !self.rooms.is_empty()
     }
 }

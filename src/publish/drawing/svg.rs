@@ -11,6 +11,8 @@ use crate::publish::markup::Escaped;
 
 /// Colours for a light and a dark background, and fonts.
 pub const STYLE: &str = include_str!("svg.css");
+/// Radius of a dot.
+const DOT: i32 = 4;
 /// Folded namespaces that are named where somebody points at the one that stands for them.
 const MOST_NAMED: usize = 20;
 
@@ -136,7 +138,7 @@ impl Svg {
     fn dot(&mut self, Point { x, y }: Point, mark: Mark) {
         match mark {
             Mark::Plain | Mark::Idle => {
-                self.line(format_args!("<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>"));
+                self.line(format_args!("<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"{DOT}\"/>"));
             }
             Mark::Limits => {
                 let (left, top) = (x - 6, y);
@@ -153,9 +155,14 @@ impl Svg {
         self.line(format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", Escaped(text)));
     }
 
+    /// From dot to dot; into another box only up to the dot there, which is drawn already.
     fn wire(&mut self, Wire { from, to }: &Wire) {
-        let Point { x, y } = from;
-        self.line(format_args!("<path class=\"wire\" d=\"M{x} {y}V{}H{}\"/>", to.y, to.x));
+        let (x, y) = (from.x, from.y);
+        if x == to.x {
+            self.line(format_args!("<path class=\"wire\" d=\"M{x} {}V{}\"/>", y + DOT, to.y - DOT));
+        } else {
+            self.line(format_args!("<path class=\"wire\" d=\"M{x} {y}V{}H{}\"/>", to.y, to.x));
+        }
     }
 }
 

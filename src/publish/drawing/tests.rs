@@ -105,8 +105,10 @@ fn of_hundreds_that_all_differ_the_wrong_ones_are_drawn_and_the_rest_is_counted(
     let drawing = Drawing::of(&numbered(&sample));
     assert_eq!((drawing.folded, drawing.left_out), (0, 302 - MOST_ROOMS));
     let svg = svg::document(&drawing);
+    // Beside the host, 58 pods and the container of one: each pod with both ends of its veth.
+    assert_eq!(svg.matches("Calico veth</text>").count(), 2 * 58, "{svg}");
     assert_eq!(svg.matches("class=\"row wrong\"").count(), 3, "{svg}");
-    assert!(svg.contains(">182 more namespaces are not drawn<"), "{svg}");
+    assert!(svg.contains(">242 more namespaces are not drawn<"), "{svg}");
 }
 
 #[test]

@@ -62,10 +62,10 @@ struct Told {
 pub(super) async fn events(State(followed): State<Followed>, headers: HeaderMap) -> Response {
     let Ok(slot) = followed.slots.try_acquire_owned() else { return TOO_MANY.into_response() };
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let follower = Follower::new(followed.status, seen, slot);
-    let events = stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok::<_, Infallible>(event), follower))
+    let one = Follower::new(followed.status, seen, slot);
+    let events = stream::unfold(one, |mut one| async move {
+        let event = one.next().await?;
+        Some((Ok::<_, Infallible>(event), one))
     });
     ([(CACHE_CONTROL, "no-cache")], Sse::new(events)).into_response()
 }

@@ -37,7 +37,12 @@ pub(super) fn router(status: Arc<Status>, pages: Pages) -> Router {
             let followed = Followed::new(Arc::clone(&status));
             let policy: Arc<str> = policy().into();
             router
-                .route("/", get(move |State(status), headers: HeaderMap| page(status, headers, policy)))
+                .route(
+                    "/",
+                    get(async move |State(status): State<Arc<Status>>, headers: HeaderMap| {
+                        page(&status, &headers, &policy)
+                    }),
+                )
                 .route("/healthz", get(healthz))
                 .route("/readyz", get(readyz))
                 .route("/v1/survey", get(survey))
@@ -92,11 +97,11 @@ async fn survey(State(status): State<Arc<Status>>, headers: HeaderMap) -> Respon
 }
 
 /// The status page.
-async fn page(status: Arc<Status>, headers: HeaderMap, policy: Arc<str>) -> Response {
+fn page(status: &Status, headers: &HeaderMap, policy: &str) -> Response {
     let head = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-cache"),
-        (CONTENT_SECURITY_POLICY, &policy),
+        (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
     ];
@@ -106,7 +111,7 @@ async fn page(status: Arc<Status>, headers: HeaderMap, policy: Arc<str>) -> Resp
     let overdue = status.overdue(now());
     let tag = quoted(&document.version(overdue));
     let tag = [(ETAG, tag.as_str())];
-    if is_known(&headers, tag[0].1) {
+    if is_known(headers, tag[0].1) {
         return (StatusCode::NOT_MODIFIED, tag, head).into_response();
     }
     (tag, head, document.page(overdue)).into_response()

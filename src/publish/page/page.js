@@ -44,16 +44,26 @@
     }
   };
 
-  let lost;
+  let events, lost;
   const follow = () => {
-    const events = new EventSource('/v1/events');
+    if (document.hidden || events !== undefined) return;
+    events = new EventSource('/v1/events');
     events.addEventListener('open', () => { clearTimeout(lost); lost = undefined; say('live'); });
     events.addEventListener('survey', (event) => { wanted = event.lastEventId; refresh(); });
     events.addEventListener('error', () => {
       // Streams end now and then, and the browser opens the next by itself; a refusal it takes as final.
       if (lost === undefined) lost = setTimeout(() => say('not live: the agent does not answer'), 5000);
-      if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+      if (events.readyState === EventSource.CLOSED) { events = undefined; setTimeout(follow, 5000); }
     });
   };
+  // Nobody looks at a hidden tab, and a browser has few connections to one server for all of its tabs.
+  const rest = () => {
+    clearTimeout(lost);
+    lost = undefined;
+    events?.close();
+    events = undefined;
+    say('resting');
+  };
+  document.addEventListener('visibilitychange', () => { if (document.hidden) rest(); else follow(); });
   follow();
 })();

@@ -89,7 +89,7 @@ impl Verdict {
         if state == State::Fine {
             sentences.push(fine(survey).to_owned());
         }
-        sentences.extend(survey.remark().map(sentence));
+        sentences.extend(survey.remark().map(|remark| sentence(&remark)));
         let mend = mend(survey);
         let command = match (mend, holes.first()) {
             (Some(mend), _) => {
@@ -141,7 +141,7 @@ fn black_hole(path: &Path) -> String {
 }
 
 /// A remark begins in small letters, as a part of a line.
-fn sentence(remark: String) -> String {
+fn sentence(remark: &str) -> String {
     let mut chars = remark.chars();
     let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())

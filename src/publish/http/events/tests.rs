@@ -91,7 +91,7 @@ fn the_id_is_that_of_the_page_so_that_a_page_knows_whether_it_is_old() {
     let server = Running::start();
     surveyed(&server.status, "1");
     let (id, _) = Client::start(&server).event();
-    assert!(server.get("/").body.contains(&format!("<body data-version=\"{id}\">")));
+    assert!(server.get("/").body.contains(&format!("<body data-version=\"{id}\" ")));
 }
 
 #[tokio::test(start_paused = true)]
