@@ -18,6 +18,15 @@ fn seed_problem() -> Result<(DockerLab, Container)> {
     Ok((lab, build))
 }
 
+/// What a kernel takes as a name.
+const ODD: &str = "<i>&\"'\u{1}\u{202e}";
+/// How it is shown.
+const SHOWN: &str = "<i>&\"'\u{2401}\u{fffd}";
+
+fn add_odd_link(lab: &DockerLab) -> Result<()> {
+    lab.ip(&["link", "add", ODD, "type", "bridge"]).map(drop)
+}
+
 fn agent(lab: &DockerLab) -> Result<Agent<'_>> {
     let agent = AgentSpec::new(MTU_AGENT).args(&["--target", SERVER]).start(lab)?;
     agent.until_ready()?;
@@ -162,8 +171,9 @@ fn it_is_read_in_the_dark_and_on_a_phone_and_by_a_screen_reader_and_by_keyboard(
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
-fn without_scripts_the_first_view_is_whole() -> Result<()> {
+fn without_scripts_the_first_view_is_whole_and_no_name_is_markup() -> Result<()> {
     let (lab, _build) = seed_problem()?;
+    add_odd_link(&lab)?;
     let agent = agent(&lab)?;
     let browser = Browser::start(&lab)?;
     let tab = browser.open(&url(&agent), Sight { scripts: false, ..Sight::DESK })?;
@@ -174,6 +184,7 @@ fn without_scripts_the_first_view_is_whole() -> Result<()> {
         ensure!(text.contains(said), "{said}: {text}");
     }
     assert_eq!(tab.evaluate("document.querySelectorAll('.drawing .wrong').length")?, 6);
+    assert_eq!(tab.evaluate("document.querySelectorAll('i').length")?, 0);
     assert_eq!(tab.evaluate("document.getElementById('live').textContent")?, "", "no script ran");
     assert_eq!(tab.complaints()?, Vec::<Value>::new());
     Ok(())
@@ -225,6 +236,7 @@ fn a_hidden_tab_rests_and_one_that_is_looked_at_again_tells_what_it_missed() -> 
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn graphviz_and_a_browser_draw_what_a_survey_prints() -> Result<()> {
     let (lab, _build) = seed_problem()?;
+    add_odd_link(&lab)?;
     let printed = |form: &str| -> Result<String> {
         let output = lab.run(Place::Node, &[MTU_AGENT, "survey", "--target", SERVER, "--output", form])?;
         ensure!(output.status.code() == Some(1), "a mismatch is there: {output:?}");
@@ -239,6 +251,8 @@ fn graphviz_and_a_browser_draw_what_a_survey_prints() -> Result<()> {
     let tab = browser.open("file:///run/tmp/survey.svg", Sight::PHONE)?;
     assert_eq!(tab.evaluate("document.documentElement.nodeName")?, "svg", "it is no error page");
     assert_eq!(tab.evaluate("document.querySelectorAll('.wrong').length")?, 6);
+    let names = tab.evaluate("[...document.querySelectorAll('.name')].map((name) => name.textContent)")?;
+    ensure!(names.as_array().is_some_and(|names| names.contains(&SHOWN.into())), "{names}");
     assert_eq!(
         tab.evaluate("getComputedStyle(document.querySelector('.wrong text')).fill")?,
         "rgb(179, 38, 30)"

@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 
 pub use self::since::Since;
-pub use self::verdict::{State, Verdict};
+pub use self::verdict::State;
+use self::verdict::Verdict;
 use super::drawing::{Drawing, svg};
 use super::markup::Escaped;
 use super::survey_text::{evidence, limiter};

@@ -21,7 +21,7 @@ use tokio::time::{Sleep, sleep};
 use super::routes::now;
 use super::status::{Document, Status};
 use crate::domain::mtu::LinkMtu;
-use crate::publish::page::Verdict;
+use crate::publish::page::State as Standing;
 
 /// Streams at once; the connections that are left are for scrapes.
 pub(super) const MOST_FOLLOWERS: usize = 8;
@@ -116,7 +116,7 @@ fn event(document: &Document, version: String) -> Event {
     let survey = &document.survey;
     let told = Told {
         observed_at: survey.observed_at.to_string(),
-        state: Verdict::of(survey).state.name(),
+        state: Standing::of(survey).name(),
         safe_dind_mtu: survey.safe_dind_mtu().map(|safe| safe.mtu),
         mismatches: survey.findings.len(),
     };

@@ -22,6 +22,19 @@ pub enum State {
 }
 
 impl State {
+    /// What a survey says.
+    pub fn of(survey: &Survey) -> Self {
+        if survey.has_black_hole() {
+            Self::BlackHole
+        } else if !survey.findings.is_empty() {
+            Self::Mismatch
+        } else if survey.safe_dind_mtu().is_none() || survey.paths.iter().any(Path::is_unresolved) {
+            Self::Unknown
+        } else {
+            Self::Fine
+        }
+    }
+
     /// In the page and in events.
     pub fn name(self) -> &'static str {
         match self {
@@ -56,9 +69,9 @@ impl State {
 
 /// How it stands, why, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// In one word.
-    pub state: State,
+    pub(super) state: State,
     /// Why, the worst first.
     pub(super) sentences: Vec<String>,
     /// What mends it, or shows more of it.
@@ -67,25 +80,20 @@ pub struct Verdict {
 
 impl Verdict {
     /// What a survey says.
-    pub fn of(survey: &Survey) -> Self {
-        let mut told: Vec<(State, String)> = Vec::new();
+    pub(super) fn of(survey: &Survey) -> Self {
+        let state = State::of(survey);
         let holes: Vec<_> = survey.paths.iter().filter(|path| path.is_black_hole()).collect();
-        told.extend(holes.iter().map(|path| (State::BlackHole, black_hole(path))));
+        let mut sentences: Vec<_> = holes.iter().map(|path| black_hole(path)).collect();
         match survey.findings.len() {
             0 => {}
-            1 => told.push((State::Mismatch, "1 link lets in packets that cannot get out.".to_owned())),
-            several => {
-                told.push((State::Mismatch, format!("{several} links let in packets that cannot get out.")));
-            }
+            1 => sentences.push("1 link lets in packets that cannot get out.".to_owned()),
+            several => sentences.push(format!("{several} links let in packets that cannot get out.")),
         }
         if survey.safe_dind_mtu().is_none() {
-            told.push((State::Unknown, "No safe MTU can be told.".to_owned()));
+            sentences.push("No safe MTU can be told.".to_owned());
         }
-        for path in survey.paths.iter().filter(|path| path.is_unresolved()) {
-            told.push((State::Unknown, format!("The target {} has no address.", path.target)));
-        }
-        let state = told.first().map_or(State::Fine, |(state, _)| *state);
-        let mut sentences: Vec<_> = told.into_iter().map(|(_, sentence)| sentence).collect();
+        let unresolved = survey.paths.iter().filter(|path| path.is_unresolved());
+        sentences.extend(unresolved.map(|path| format!("The target {} has no address.", path.target)));
         if state == State::Fine {
             sentences.push(fine(survey).to_owned());
         }
