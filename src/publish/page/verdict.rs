@@ -103,7 +103,7 @@ impl Verdict {
             (Some(mend), _) => {
                 let then = match survey.findings.as_slice() {
                     [] => "so that nothing nested sends what vanishes",
-                    [..] => "the table says what keeps it so",
+                    [..] => "the table says what mends it for good",
                 };
                 sentences.push(format!("This lowers {} at once; {then}.", mend.what));
                 Some(mend.command)
