@@ -40,6 +40,7 @@ use crate::discovery::survey::{Look, Sources, Survey, look};
 use crate::discovery::unseen::Unseen;
 use crate::domain::damper::{Ages, Damper, Reason};
 use crate::domain::error::with_sources;
+use crate::domain::permission::Permission;
 use crate::domain::steady::SteadyMtu;
 use crate::domain::topology::{HOST, Routes};
 use crate::kernel::host;
@@ -127,7 +128,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
-        Publishing::start(connection, &node_name, Arc::clone(&metrics), wall)
+        Publishing::start(connection, &node_name, Permission::Observe, Arc::clone(&metrics), wall)
     });
     let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
     let ended = tokio::select! {
