@@ -132,8 +132,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
         info!(node = node_name, "publishing to Kubernetes");
         Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
     });
-    let policy =
-        Policy { permission: config.tune, all_docker: config.all_docker, maximum: config.max_tuned_mtu };
+    let policy = Policy { permission: config.tune, all_docker: config.all_docker };
     let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
     let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
     let mut agent =
@@ -314,13 +313,12 @@ impl Agent {
         if let Some(publishing) = &self.publishing {
             publishing.tell(&survey, &self.steady);
         }
-        let survey = Arc::new(survey);
-        self.tuner.tell(&survey);
         let document = match survey_json::render(&survey) {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
         self.news.tell(&survey, &self.steady);
+        self.tuner.tell(survey, self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
         self.status.surveyed(document);
     }

@@ -22,10 +22,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
 pub use self::guards::{Guards, News, Order};
-pub use self::planner::{Planner, Policy};
+pub use self::planner::{Known, Planner, Policy};
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
 use crate::domain::error::with_sources;
+use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::publish::metrics::Metrics;
 use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
@@ -33,7 +34,7 @@ use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
 /// Tuning under way. Dropped, it ends; what is tuned stays.
 #[derive(Debug)]
 pub(super) struct Tuner {
-    surveys: watch::Sender<Option<Arc<Survey>>>,
+    known: watch::Sender<Option<Known>>,
     news: News,
     following: JoinHandle<()>,
 }
@@ -46,7 +47,7 @@ impl Tuner {
         metrics: Arc<Metrics>,
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) -> Self {
-        let (surveys, latest) = watch::channel(None);
+        let (known, latest) = watch::channel(None);
         let news = News::default();
         let heard = news.clone();
         let follow = async move {
@@ -63,7 +64,7 @@ impl Tuner {
                 }
             }
         };
-        Self { surveys, news, following: tokio::spawn(follow) }
+        Self { known, news, following: tokio::spawn(follow) }
     }
 
     /// Waits until something ended that only a new look can see.
@@ -71,9 +72,9 @@ impl Tuner {
         self.news.ended.notified().await;
     }
 
-    /// Has this survey acted upon, unless a later one comes first.
-    pub(super) fn tell(&self, survey: &Arc<Survey>) {
-        self.surveys.send_replace(Some(Arc::clone(survey)));
+    /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.
+    pub(super) fn tell(&self, survey: Survey, maximum: LinkMtu) {
+        self.known.send_replace(Some(Known { survey: Arc::new(survey), maximum }));
     }
 }
 
@@ -154,7 +155,7 @@ impl Following {
 
     async fn follow(
         self,
-        mut surveys: watch::Receiver<Option<Arc<Survey>>>,
+        mut latest: watch::Receiver<Option<Known>>,
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) {
         let Self { mut planner, news, _claim } = self;
@@ -163,14 +164,14 @@ impl Following {
         let mut opt_ins = opt_ins.unwrap_or(nobodys);
         loop {
             tokio::select! {
-                changed = surveys.changed() => if changed.is_err() { return },
+                changed = latest.changed() => if changed.is_err() { return },
                 Ok(()) = opt_ins.changed() => {}
                 () = news.touched.notified() => {}
             }
-            let Some(survey) = surveys.borrow_and_update().clone() else { continue };
+            let Some(known) = latest.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();
             let pass = move || {
-                planner.pass(&survey, &opt_ins);
+                planner.pass(&known, &opt_ins);
                 planner
             };
             planner = joined(spawn_blocking(pass)).await;

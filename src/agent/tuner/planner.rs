@@ -33,6 +33,13 @@ pub struct Policy {
     pub permission: Permission,
     /// Whether all that docker made on a plain docker host is opted in.
     pub all_docker: bool,
+}
+
+/// What is known when something may have to be written.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The last survey.
+    pub survey: Arc<Survey>,
     /// What nested links may not exceed anywhere.
     pub maximum: LinkMtu,
 }
@@ -61,9 +68,10 @@ impl Planner {
         Self { policy, ledger, metrics, guards, refused, strife, many: SMALL_RECORD, said }
     }
 
-    /// Writes what is to be written by this survey.
-    pub fn pass(&mut self, survey: &Survey, opt_ins: &OptIns) {
-        let (chosen, is_known) = self.chosen(survey, opt_ins);
+    /// Writes what is to be written by what is known.
+    pub fn pass(&mut self, known: &Known, opt_ins: &OptIns) {
+        let Known { survey, maximum } = known;
+        let (chosen, is_known) = self.chosen(survey, *maximum, opt_ins);
         let may_write = self.policy.permission > Permission::Observe;
         if chosen.is_empty() && !may_write {
             return self.metrics.tune_pending(0);
@@ -94,8 +102,13 @@ impl Planner {
     }
 
     /// Who opted in, and how far it goes there; and whether that is all, so that nobody else did.
-    fn chosen(&mut self, survey: &Survey, opt_ins: &OptIns) -> (Vec<(Chosen, Permission)>, bool) {
-        let Policy { permission, all_docker, maximum } = self.policy;
+    fn chosen(
+        &mut self,
+        survey: &Survey,
+        maximum: LinkMtu,
+        opt_ins: &OptIns,
+    ) -> (Vec<(Chosen, Permission)>, bool) {
+        let Policy { permission, all_docker } = self.policy;
         let mut chosen = opted_in_pods(survey, opt_ins, maximum);
         let mut is_known = opt_ins.is_known;
         if all_docker {
