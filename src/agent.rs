@@ -11,11 +11,13 @@
 pub mod config;
 mod files;
 pub mod kubernetes;
+mod nested;
 mod news;
 mod paths;
 mod reload;
 mod spread;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
@@ -31,6 +34,7 @@ use tracing::{error, info, warn};
 use self::config::{Config, ConfigError, Knobs};
 use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
+use self::nested::Nested;
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
@@ -114,7 +118,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let (mut terminate, mut interrupt) = (next()?, next()?);
 
     info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
-    let stopped = tokio::sync::watch::Sender::new(false);
+    let stopped = watch::Sender::new(false);
     let serve = |server: Server, pages| {
         let mut until = stopped.subscribe();
         spawn_local(server.run(Arc::clone(&status), pages, async move {
@@ -160,6 +164,7 @@ struct Agent {
     damper: Damper,
     steady: SteadyMtu,
     paths: Paths,
+    nested: Nested,
     look: Option<Arc<Look>>,
     news: News,
     publishing: Option<Publishing>,
@@ -188,8 +193,23 @@ impl Agent {
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
+        let nested = Nested::follow(tuned(), node_name.clone(), wall);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
-        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look, news, publishing }
+        Self {
+            told,
+            config,
+            unheard,
+            files,
+            metrics,
+            status,
+            damper,
+            steady,
+            paths,
+            nested,
+            look,
+            news,
+            publishing,
+        }
     }
 
     /// The loop. Ends only when events cannot be heard any more.
@@ -224,6 +244,7 @@ impl Agent {
                     }
                     self.conclude(SurveyReason::Probe, Duration::ZERO);
                 }
+                () = self.nested.next() => self.conclude(SurveyReason::Probe, Duration::ZERO),
                 () = reload.next() => self.reload(),
                 () = sleep_until(due.into()) => self.conclude_if_raised(),
             }
@@ -284,7 +305,10 @@ impl Agent {
     /// Draws the conclusions of what is known now, and tells them.
     fn conclude(&mut self, reason: SurveyReason, took: Duration) {
         let Some(look) = &self.look else { return };
-        let survey = Survey::conclude(Arc::clone(look), self.paths.known(), self.config.max_dind_mtu, wall());
+        let paths = self.paths.known();
+        let nested_paths = self.nested.paths(look, &paths, self.config.probe_interval);
+        let survey = Survey::conclude(Arc::clone(look), paths, self.config.max_dind_mtu, wall());
+        let survey = survey.with_nested_paths(nested_paths);
         self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
         self.metrics.observe_survey(&survey, reason, took);
         self.metrics.observe_published(&self.steady);
@@ -351,6 +375,11 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
 /// What a path to a target begins with.
 fn way_out(look: &Look) -> Option<&Routes> {
     look.topology.netns(HOST).routes.as_ref()
+}
+
+/// Inodes of the network namespaces whose links are tuned.
+fn tuned() -> watch::Receiver<BTreeSet<u64>> {
+    watch::channel(BTreeSet::new()).1
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]
