@@ -1,7 +1,7 @@
 //! Every metric, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
-//! most 175 series with two targets, whatever is on the node.
+//! most 150 series with two targets, whatever is on the node.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

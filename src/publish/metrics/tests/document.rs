@@ -17,7 +17,7 @@ const HEAD: &str = "\
 `mtu-agent agent` serves these at `/metrics`, in Prometheus' text format.
 
 What is unknown has no sample: no value is ever 0 because nobody knows it. Labels have closed sets of values, or
-values from the configuration: never names of pods, addresses or errors. A node with two targets has at most 175
+values from the configuration: never names of pods, addresses or errors. A node with two targets has at most 150
 series, whatever is on it; where there are more levels and kinds of links than fit, those that no dockerd made count
 as the kind `other` of their level.
 
