@@ -330,7 +330,7 @@ impl Agent {
         self.news.tell(&survey, &self.steady);
         self.tuner.tell(survey, self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
-        self.status.surveyed(document);
+        self.status.surveyed(document, survey);
     }
 
     fn conclude_if_raised(&mut self) {
