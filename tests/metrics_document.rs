@@ -45,7 +45,8 @@ const WEBHOOK: &str = "
 fn document() -> String {
     let mut controller = ControllerMetrics::described();
     controller.retain(|it| !it.name.starts_with("process_"));
-    let sections = [(HEAD, Metrics::described()), (CONTROLLER, controller), (WEBHOOK, WebhookMetrics::described())];
+    let sections =
+        [(HEAD, Metrics::described()), (CONTROLLER, controller), (WEBHOOK, WebhookMetrics::described())];
     sections.into_iter().map(|(head, described)| [head, TABLE, &rows(described)].concat()).collect()
 }
 
@@ -77,5 +78,8 @@ fn the_document_is_what_the_registries_say() {
         fs::write(PATH, &document).unwrap();
     }
     let written = fs::read_to_string(PATH).unwrap_or_default();
-    assert!(written == document, "docs/metrics.md is out of date: {UPDATE}=1 cargo test --test metrics_document");
+    assert!(
+        written == document,
+        "docs/metrics.md is out of date: {UPDATE}=1 cargo test --test metrics_document"
+    );
 }

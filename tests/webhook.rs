@@ -147,7 +147,8 @@ async fn a_dry_run_gets_the_same_answer_and_is_no_injection() -> Result<()> {
     let mut review = reviews::of_pod("u", &dind());
     review["request"]["dryRun"] = true.into();
     let dry = client.review(&review).await?;
-    let counted = |times: u8| format!("mtu_agent_injections_total{{outcome=\"told\",shape=\"plain\"}} {times}\n");
+    let counted =
+        |times: u8| format!("mtu_agent_injections_total{{outcome=\"told\",shape=\"plain\"}} {times}\n");
     assert!(webhook.metrics()?.contains(&counted(0)));
     review["request"]["dryRun"] = false.into();
     assert_eq!(client.review(&review).await?, dry);

@@ -95,7 +95,10 @@ fn the_operator_gets_the_same_rules() {
         fs::write(directory(FOR_THE_OPERATOR), &rendered).expect("it can be written");
     }
     let written = fs::read_to_string(directory(FOR_THE_OPERATOR)).unwrap_or_default();
-    assert!(written == rendered, "{FOR_THE_OPERATOR} is out of date: {UPDATE}=1 cargo test --test dashboards");
+    assert!(
+        written == rendered,
+        "{FOR_THE_OPERATOR} is out of date: {UPDATE}=1 cargo test --test dashboards"
+    );
     let object: Value = serde_saphyr::from_str(&written).expect("it is YAML");
     assert_eq!(object["spec"], rules_file());
 }

@@ -61,29 +61,13 @@ pub(crate) fn panels(dashboard: &Value) -> Vec<&Value> {
     top.iter().flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"]))).collect()
 }
 
-/// An expression of PromQL, and where it is.
-pub(crate) struct Expression {
-    pub(crate) place: String,
-    pub(crate) text: String,
-    /// Whether it is asked for one moment, or for a range of time.
-    pub(crate) instant: bool,
-    /// How its series are called.
-    pub(crate) legend: String,
-}
-
-/// Every expression of a dashboard: of its panels and its annotations.
-pub(crate) fn expressions(name: &str, dashboard: &Value) -> Vec<Expression> {
-    let expression = |place: &str, target: &Value, legend: &Value| Expression {
-        place: format!("{name}: {place}"),
-        text: word(&target["expr"]).to_owned(),
-        instant: target["instant"] == true,
-        legend: word(legend).to_owned(),
-    };
-    let of_panel = |panel: &Value| -> Vec<_> {
-        let title = word(&panel["title"]);
-        list(&panel["targets"]).iter().map(|it| expression(title, it, &it["legendFormat"])).collect()
+/// Every target of a dashboard's panels, and every annotation, by where it is: all that has an expression of `PromQL`.
+pub(crate) fn targets<'a>(name: &str, dashboard: &'a Value) -> Vec<(String, &'a Value)> {
+    let of_panel = |panel: &'a Value| {
+        let place = format!("{name}: {}", word(&panel["title"]));
+        list(&panel["targets"]).iter().map(move |target| (place.clone(), target))
     };
     let annotations = list(&dashboard["annotations"]["list"]).iter();
-    let annotations = annotations.map(|it| expression(word(&it["name"]), it, &it["titleFormat"]));
+    let annotations = annotations.map(|it| (format!("{name}: {}", word(&it["name"])), it));
     panels(dashboard).into_iter().flat_map(of_panel).chain(annotations).collect()
 }

@@ -54,8 +54,13 @@ fn queried(dashboard: &Value) -> impl Iterator<Item = &Value> {
 
 fn data_source_variable(dashboard: &Value) -> Vec<String> {
     let sources: Vec<_> = variables(dashboard).iter().filter(|it| it["type"] == "datasource").collect();
-    let is_right = |it: &Value| it["name"] == "datasource" && it["label"] == "Data source" && it["query"] == "prometheus";
-    one(!matches!(sources[..], [source] if is_right(source)), "one variable `datasource`, \"Data source\", for Prometheus")
+    let is_right = |it: &Value| {
+        it["name"] == "datasource" && it["label"] == "Data source" && it["query"] == "prometheus"
+    };
+    one(
+        !matches!(sources[..], [source] if is_right(source)),
+        "one variable `datasource`, \"Data source\", for Prometheus",
+    )
 }
 
 fn scrape_variable(dashboard: &Value, name: &str, label: &str) -> Vec<String> {
@@ -79,7 +84,10 @@ fn variable_queries(dashboard: &Value) -> Vec<String> {
         read(argument.rsplit_once(',')?.0).ok()
     };
     let queries = queried(dashboard).map(|variable| word(&variable["query"]));
-    queries.filter(|query| is_readable(query).is_none()).map(|query| format!("cannot be read: {query}")).collect()
+    queries
+        .filter(|query| is_readable(query).is_none())
+        .map(|query| format!("cannot be read: {query}"))
+        .collect()
 }
 
 fn variables_that_are_not_refreshed(dashboard: &Value) -> Vec<String> {
@@ -141,7 +149,9 @@ fn against(dashboard: &Value, is_wrong: fn(&Selector) -> bool) -> Vec<String> {
     for (panel, target) in targets(dashboard) {
         let Ok(expression) = read(word(&target["expr"])) else { continue };
         let selectors = selectors(&expression).into_iter().filter(is_wrong);
-        wrong.extend(selectors.map(|it| format!("panel {}: {:?} {:?}", panel["title"], it.names, it.matchers)));
+        wrong.extend(
+            selectors.map(|it| format!("panel {}: {:?} {:?}", panel["title"], it.names, it.matchers)),
+        );
     }
     wrong
 }
@@ -208,7 +218,11 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
         ("panel-title-description-rule", "/panels/0/title", json!("")),
         ("panel-title-description-rule", "/panels/0/description", json!("")),
         ("panel-units-rule", "/panels/0/fieldConfig/defaults/unit", json!("pints")),
-        ("panel-units-rule", "/panels/0/fieldConfig/overrides", json!([{"properties": [{"id": "unit", "value": "x"}]}])),
+        (
+            "panel-units-rule",
+            "/panels/0/fieldConfig/overrides",
+            json!([{"properties": [{"id": "unit", "value": "x"}]}]),
+        ),
         ("panel-no-targets-rule", "/panels/0/targets", json!([])),
         ("target-promql-rule", expression, json!("sum(")),
         ("target-promql-rule", expression, json!("")),

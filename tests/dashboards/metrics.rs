@@ -9,7 +9,7 @@ use mtu_agent::publish::metrics::controller::ControllerMetrics;
 use mtu_agent::webhook::WebhookMetrics;
 use promql_parser::label::MatchOp;
 
-use super::files::{alerts, dashboards, expressions, list, rules_file, text, word};
+use super::files::{alerts, dashboards, list, rules_file, targets, text, word};
 use super::promql::{Selector, grouping, read, selectors};
 
 /// Given by Prometheus and its configuration (docs/monitoring.md).
@@ -60,10 +60,17 @@ fn samples() -> Samples {
 fn asked() -> Vec<(String, String, String)> {
     let mut asked = Vec::new();
     for (name, dashboard) in dashboards() {
-        asked.extend(expressions(&name, &dashboard).into_iter().map(|it| (it.place, it.text, it.legend)));
+        for (place, target) in targets(&name, &dashboard) {
+            let legend = [&target["legendFormat"], &target["titleFormat"]].map(word).concat();
+            asked.push((place, word(&target["expr"]).to_owned(), legend));
+        }
         for variable in list(&dashboard["templating"]["list"]).iter().filter(|it| it["type"] == "query") {
             let (expression, label) = variable_query(word(&variable["query"]));
-            asked.push((format!("{name}: variable {}", variable["name"]), expression, format!("{{{{{label}}}}}")));
+            asked.push((
+                format!("{name}: variable {}", variable["name"]),
+                expression,
+                format!("{{{{{label}}}}}"),
+            ));
         }
     }
     for alert in alerts(&rules_file()) {
@@ -75,14 +82,17 @@ fn asked() -> Vec<(String, String, String)> {
 
 fn variable_query(query: &str) -> (String, String) {
     let argument = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
-    let (expression, label) = argument.and_then(|it| it.rsplit_once(", ")).expect("label_values(expression, label)");
+    let (expression, label) =
+        argument.and_then(|it| it.rsplit_once(", ")).expect("label_values(expression, label)");
     (expression.to_owned(), label.to_owned())
 }
 
 /// What is in `{{…}}`, if it is a label.
 fn shown(legend: &str) -> impl Iterator<Item = &str> {
     let inside = legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()).map(str::trim);
-    inside.filter(|it| it.chars().all(|char| char.is_ascii_lowercase() || char == '_') && !["else", "end"].contains(it))
+    inside.filter(|it| {
+        it.chars().all(|char| char.is_ascii_lowercase() || char == '_') && !["else", "end"].contains(it)
+    })
 }
 
 fn unknown_values(selector: &Selector, labels: &BTreeMap<&str, Option<&[&str]>>) -> Vec<String> {
@@ -115,7 +125,8 @@ fn every_metric_label_and_value_that_is_asked_for_is_one_that_there_is() {
         for selector in selectors(&parsed) {
             assert!(!selector.names.is_empty(), "{place} names its metrics");
             for name in &selector.names {
-                let known = samples.get(name).unwrap_or_else(|| panic!("{place}: no metric is called {name}"));
+                let known =
+                    samples.get(name).unwrap_or_else(|| panic!("{place}: no metric is called {name}"));
                 assert_eq!(unknown_values(&selector, known), [""; 0], "{place}: {name}");
                 labels.extend(known.keys().copied());
             }
@@ -137,8 +148,14 @@ fn every_metric_is_looked_at_or_said_not_to_be() {
     let page = text("docs/monitoring.md");
     let (_, aside) = page.split_once("## Not on a dashboard").expect("the page has this section");
     for metric in described() {
-        let is_used = ["", "_bucket", "_sum", "_count"].iter().any(|end| used.contains(&format!("{}{end}", metric.name)));
+        let is_used = ["", "_bucket", "_sum", "_count"]
+            .iter()
+            .any(|end| used.contains(&format!("{}{end}", metric.name)));
         let is_aside = aside.contains(&format!("`{}`", metric.name));
-        assert!(is_used != is_aside, "{} is looked at: {is_used}; docs/monitoring.md says it is not: {is_aside}", metric.name);
+        assert!(
+            is_used != is_aside,
+            "{} is looked at: {is_used}; docs/monitoring.md says it is not: {is_aside}",
+            metric.name
+        );
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Selector {
 impl Selector {
     /// Whether it is `rate(metric[…])` or the like of it.
     pub(crate) fn is_of_rate(&self) -> bool {
-        self.range.is_some() && self.function.is_some_and(|name| ["rate", "irate", "increase"].contains(&name))
+        self.range.is_some()
+            && self.function.is_some_and(|name| ["rate", "irate", "increase"].contains(&name))
     }
 
     /// Whether a rate is taken over a time that does not follow the resolution of the graph.

@@ -11,8 +11,15 @@ use super::documents::{directory, parse};
 /// Overlays, which can be applied as they are.
 pub(crate) const OVERLAYS: [&str; 4] = ["default", "observe-only", "openshift", "tuning"];
 /// Components that can be put on top of one.
-pub(crate) const COMPONENTS: [&str; 6] =
-    ["cert-manager", "flow-control", "no-certificates", "openshift", "prometheus-operator", "tuning"];
+pub(crate) const COMPONENTS: [&str; 7] = [
+    "cert-manager",
+    "dashboards",
+    "flow-control",
+    "no-certificates",
+    "openshift",
+    "prometheus-operator",
+    "tuning",
+];
 
 /// The objects of an overlay.
 pub(crate) fn overlay(name: &str) -> Vec<Value> {

@@ -46,7 +46,7 @@ fn every_component_goes_on_top_alone_and_with_all_others() {
     for name in COMPONENTS {
         assert_sound(name, &with(&[name]));
     }
-    let all = ["cert-manager", "flow-control", "openshift", "prometheus-operator", "tuning"];
+    let all = ["cert-manager", "dashboards", "flow-control", "openshift", "prometheus-operator", "tuning"];
     let objects = with(&all);
     assert_sound("all", &objects);
     let scc = find(&objects, "SecurityContextConstraints", "");
@@ -123,6 +123,37 @@ fn monitors_select_the_pods_and_their_port() {
         let ports = items(&template["spec"]["containers"][0]["ports"]);
         assert!(ports.iter().any(|it| it["name"] == *port && it["containerPort"] == 9817));
     }
+}
+
+#[test]
+fn jobs_are_called_as_alerts_and_dashboards_expect() {
+    let objects = with(&["prometheus-operator"]);
+    for name in ["mtu-agent", "mtu-agent-controller"] {
+        let relabelings =
+            &find(&objects, "PodMonitor", name)["spec"]["podMetricsEndpoints"][0]["relabelings"];
+        assert!(items(relabelings).contains(&json!({"targetLabel": "job", "replacement": name})), "{name}");
+        assert!(items(relabelings).iter().any(|it| it["targetLabel"] == "node"), "{name}");
+    }
+}
+
+#[test]
+fn every_dashboard_is_in_a_config_map_that_a_sidecar_finds() {
+    let objects = with(&["dashboards"]);
+    let is_dashboard = |it: &&Value| it["metadata"]["labels"]["grafana_dashboard"] == "1";
+    let mut found = BTreeSet::new();
+    for config_map in objects.iter().filter(is_dashboard) {
+        assert_eq!(config_map["kind"], "ConfigMap");
+        for (file, json) in config_map["data"].as_object().expect("it has data") {
+            let dashboard: Value = serde_json::from_str(text(json)).expect("it is JSON");
+            assert_eq!(*file, format!("{}.json", text(&dashboard["uid"])));
+            found.insert(file.clone());
+        }
+    }
+    let files = fs::read_dir(directory().join("../dashboards")).expect("it is a directory");
+    let names =
+        files.map(|file| file.expect("it can be read").file_name().into_string().expect("it is ASCII"));
+    let uids = names.filter_map(|name| Some(format!("mtu-agent-{}.json", name.strip_suffix(".json")?)));
+    assert_eq!(found, uids.collect());
 }
 
 #[test]
