@@ -55,7 +55,8 @@ fn rows(mut described: Vec<Described>) -> String {
     let mut rows = String::new();
     for it in described {
         let labels: Vec<_> = it.labels.iter().map(label).collect();
-        writeln!(rows, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help).unwrap();
+        writeln!(rows, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help)
+            .expect("a string takes all");
     }
     rows
 }

@@ -96,6 +96,15 @@ fn columns_of_tables_that_are_renamed_or_hidden_are_those_that_the_queries_give(
             let organize = list(&panel["transformations"]).iter().find(|it| it["id"] == "organize");
             let options = &organize.expect("columns are put in order")["options"];
             let renamed = options["renameByName"].as_object().expect("some are");
+            let mut urls = Vec::new();
+            collect_urls(&panel["fieldConfig"], &mut urls);
+            for field in urls.iter().flat_map(|url| url.split("${__data.fields.").skip(1)) {
+                let field = &field[..field.find('}').expect("it ends")];
+                assert!(
+                    renamed.contains_key(field) || options["indexByName"][field].is_u64(),
+                    "{name}: {title}: {field}"
+                );
+            }
             let count = list(&panel["targets"]).len();
             for column in renamed.keys().filter_map(|it| it.strip_prefix("Value #")) {
                 let query = list(&panel["targets"]).iter().find(|it| it["refId"] == column);
