@@ -14,8 +14,8 @@ use super::promql::{Selector, grouping, read, selectors};
 
 /// Given by Prometheus and its configuration (docs/monitoring.md).
 const OF_THE_SCRAPE: [&str; 3] = ["job", "instance", "node"];
-/// Made up in an expression, by `label_replace` and `count_values`, or the bound of a bucket.
-const OF_EXPRESSIONS: [&str; 4] = ["mend", "object", "mtu", "le"];
+/// Made up in an expression, by `label_replace` or `count_values`, or the bound of a bucket.
+const OF_EXPRESSIONS: [&str; 3] = ["object", "mtu", "le"];
 
 /// Of the agent's tuning, which registers them.
 const COMING: [(&str, &[(&str, &[&str])]); 5] = [

@@ -6,9 +6,9 @@ use std::fs;
 use mtu_agent::publish::kubernetes::names::CONTROLLER_NAMESPACE;
 use serde_json::{Value, json};
 
-use super::documents::{directory, find, is, items, text, texts};
+use super::documents::{directory, find, is, items, parse, text, texts};
 use super::kinds;
-use super::kustomize::{COMPONENTS, OVERLAYS, overlay, with};
+use super::kustomize::{COMPONENTS, OVERLAYS, custom, overlay, with};
 
 fn assert_sound(name: &str, objects: &[Value]) {
     let mut seen = BTreeSet::new();
@@ -154,6 +154,25 @@ fn every_dashboard_is_in_a_config_map_that_a_sidecar_finds() {
         files.map(|file| file.expect("it can be read").file_name().into_string().expect("it is ASCII"));
     let uids = names.filter_map(|name| Some(format!("mtu-agent-{}.json", name.strip_suffix(".json")?)));
     assert_eq!(found, uids.collect());
+}
+
+#[test]
+fn the_kustomizations_of_the_documentation_do_what_it_says() {
+    let page = fs::read_to_string(directory().join("../docs/monitoring.md")).expect("it can be read");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("it ends"));
+    let blocks: Vec<_> = blocks.filter(|block| !block.contains("scrape_configs")).collect();
+    let [mut kustomization, replaced] = [0, 1].map(|at: usize| parse(blocks[at]).remove(0));
+    let fields = kustomization.as_object_mut().expect("it is one");
+    fields.extend(replaced.as_object().expect("it is one").clone());
+    let objects = custom(&kustomization);
+    let labelled = |object: &Value| object["metadata"]["labels"]["release"] == "kube-prometheus-stack";
+    assert!(objects.iter().all(labelled));
+    let alerts = items(&find(&objects, "PrometheusRule", "")["spec"]["groups"]).iter();
+    for alert in alerts.flat_map(|group| items(&group["rules"])) {
+        let url =
+            format!("https://git.example.org/mtu-agent/blob/main/docs/runbooks/{}.md", text(&alert["alert"]));
+        assert_eq!(alert["annotations"]["runbook_url"], url);
+    }
 }
 
 #[test]
