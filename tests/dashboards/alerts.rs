@@ -12,7 +12,7 @@ pub(crate) const RUNBOOKS: &str = "https://mtu-agent.dev/docs/runbooks/";
 const RULES: &str = "dashboards/alerts.yaml";
 const UNIT_TESTS: &str = "tests/dashboards/alerts.yaml";
 const FOR_THE_OPERATOR: &str = "daemonset/components/prometheus-operator/rules.yaml";
-/// Set to anything, it makes the test write the PrometheusRule.
+/// Set to anything, it makes the test write the `PrometheusRule`.
 const UPDATE: &str = "UPDATE_DOCS";
 /// What a runbook tells, in this order.
 const SECTIONS: [&str; 4] = ["Meaning", "Impact", "Diagnosis", "Mitigation"];

@@ -17,8 +17,11 @@ const OF_THE_SCRAPE: [&str; 3] = ["job", "instance", "node"];
 /// Made up in an expression, by `label_replace` or `count_values`, or the bound of a bucket.
 const OF_EXPRESSIONS: [&str; 3] = ["object", "mtu", "le"];
 
+/// A metric with its labels, and the values of each.
+type Coming = (&'static str, &'static [(&'static str, &'static [&'static str])]);
+
 /// Of the agent's tuning, which registers them.
-const COMING: [(&str, &[(&str, &[&str])]); 5] = [
+const COMING: [Coming; 5] = [
     ("mtu_agent_tuned_namespaces", &[]),
     ("mtu_agent_tune_changes_pending", &[]),
     ("mtu_agent_tune_answer_seconds_bucket", &[]),

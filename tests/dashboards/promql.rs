@@ -1,4 +1,4 @@
-//! PromQL, as far as one must look into it.
+//! `PromQL`, as far as one must look into it.
 
 use std::time::Duration;
 
