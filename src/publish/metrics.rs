@@ -21,6 +21,7 @@ use crate::probes::ledger::IgnoredCounts;
 use crate::publish::host_file::{HostFileError, Written};
 use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::links::{self, Level};
+use crate::publish::metrics::catalog::Described;
 
 pub mod catalog;
 pub mod controller;
@@ -29,7 +30,6 @@ mod process;
 mod register;
 mod shown;
 
-use catalog::Described;
 use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, VERDICTS};
 use shown::{KernelCounter, Shown};
 
