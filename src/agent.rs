@@ -11,10 +11,12 @@
 pub mod config;
 mod files;
 pub mod kubernetes;
+mod nested;
 mod news;
 mod paths;
 mod reload;
 mod spread;
+pub mod tuner;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
@@ -31,9 +34,11 @@ use tracing::{error, info, warn};
 use self::config::{Config, ConfigError, Knobs};
 use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
+use self::nested::Nested;
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
+use self::tuner::{Policy, Tuner};
 use crate::discovery::inventory::InventoryError;
 use crate::discovery::path::PathResult;
 use crate::discovery::survey::{Look, Sources, Survey, look};
@@ -48,6 +53,7 @@ use crate::publish::host_file::{HostFileError, HostFiles};
 use crate::publish::http::{BindError, Pages, Server, Status};
 use crate::publish::metrics::{Metrics, SurveyReason};
 use crate::publish::survey_json;
+use crate::publish::tune::Ledger;
 
 /// Where events of other namespaces are not heard, they are walked this often.
 const WALK_INTERVAL: Duration = Duration::from_secs(10);
@@ -113,7 +119,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let (mut terminate, mut interrupt) = (next()?, next()?);
 
     info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
-    let stopped = tokio::sync::watch::Sender::new(false);
+    let stopped = watch::Sender::new(false);
     let serve = |server: Server, pages| {
         let mut until = stopped.subscribe();
         spawn_local(server.run(Arc::clone(&status), pages, async move {
@@ -127,9 +133,13 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
-        Publishing::start(connection, &node_name, Arc::clone(&metrics), wall)
+        Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
     });
-    let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
+    let policy = Policy { permission: config.tune, all_docker: config.all_docker };
+    let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
+    let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
+    let mut agent =
+        Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), (publishing, tuner));
     let ended = tokio::select! {
         result = agent.turn(watch, reload) => result,
         _ = terminate.recv() => Ok(()),
@@ -159,9 +169,11 @@ struct Agent {
     damper: Damper,
     steady: SteadyMtu,
     paths: Paths,
+    nested: Nested,
     look: Option<Arc<Look>>,
     news: News,
     publishing: Option<Publishing>,
+    tuner: Tuner,
 }
 
 impl Agent {
@@ -172,7 +184,7 @@ impl Agent {
         files: HostFiles,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
-        publishing: Option<Publishing>,
+        (publishing, tuner): (Option<Publishing>, Tuner),
     ) -> Self {
         let now = clock();
         let steady = match files.last_good() {
@@ -187,8 +199,24 @@ impl Agent {
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
+        let nested = Nested::follow(tuner.tuned(), node_name.clone(), wall);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
-        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look, news, publishing }
+        Self {
+            told,
+            config,
+            unheard,
+            files,
+            metrics,
+            status,
+            damper,
+            steady,
+            paths,
+            nested,
+            look,
+            news,
+            publishing,
+            tuner,
+        }
     }
 
     /// The loop. Ends only when events cannot be heard any more.
@@ -223,6 +251,8 @@ impl Agent {
                     }
                     self.conclude(SurveyReason::Probe, Duration::ZERO);
                 }
+                () = self.nested.next() => self.conclude(SurveyReason::Probe, Duration::ZERO),
+                () = self.tuner.ended() => self.damper.handle_events(clock(), 1),
                 () = reload.next() => self.reload(),
                 () = sleep_until(due.into()) => self.conclude_if_raised(),
             }
@@ -283,7 +313,10 @@ impl Agent {
     /// Draws the conclusions of what is known now, and tells them.
     fn conclude(&mut self, reason: SurveyReason, took: Duration) {
         let Some(look) = &self.look else { return };
-        let survey = Survey::conclude(Arc::clone(look), self.paths.known(), self.config.max_dind_mtu, wall());
+        let paths = self.paths.known();
+        let nested_paths = self.nested.paths(look, &paths, self.config.probe_interval);
+        let survey = Survey::conclude(Arc::clone(look), paths, self.config.max_dind_mtu, wall());
+        let survey = Arc::new(survey.with_nested_paths(nested_paths));
         self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
         self.metrics.observe_survey(&survey, reason, took);
         self.metrics.observe_published(&self.steady);
@@ -295,8 +328,9 @@ impl Agent {
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
         self.news.tell(&survey, &self.steady);
+        self.tuner.tell(Arc::clone(&survey), self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
-        self.status.surveyed(document);
+        self.status.surveyed(document, survey);
     }
 
     fn conclude_if_raised(&mut self) {

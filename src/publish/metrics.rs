@@ -1,15 +1,16 @@
 //! Every metric of the agent and the controller, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
-//! most 150 series with two targets, whatever is on the node.
+//! most 150 series with two targets, whatever is on the node, and 15 more where something may be tuned.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, TextEncoder};
 
+use crate::discovery::nested::verified_by_level;
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::survey::Survey;
 use crate::domain::mtu::{IpFamily, LinkMtu};
@@ -21,7 +22,6 @@ use crate::probes::ledger::IgnoredCounts;
 use crate::publish::host_file::{HostFileError, Written};
 use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::links::{self, Level};
-use crate::publish::metrics::catalog::Described;
 
 pub mod catalog;
 pub mod controller;
@@ -30,10 +30,11 @@ mod process;
 mod register;
 mod shown;
 
-use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, VERDICTS};
+use catalog::Described;
+use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, TUNE_RESULTS, TUNED, VERDICTS};
 use shown::{KernelCounter, Shown};
 
-pub use names::SurveyReason;
+pub use names::{SurveyReason, TuneResult, Tuned};
 pub use prometheus::TEXT_FORMAT;
 
 /// Every metric of one agent.
@@ -54,6 +55,7 @@ pub struct Metrics {
     unseen: Shown<0>,
     path_mtu: Shown<3>,
     path_verdict: Shown<4>,
+    nested_path_verified: Shown<1>,
     node_info: Shown<2>,
     last_survey: Shown<0>,
 
@@ -71,6 +73,11 @@ pub struct Metrics {
     published_at: Shown<1>,
     config_is_current: Shown<0>,
     config_loaded: Shown<0>,
+
+    tune_pending: Shown<0>,
+    tune_writes: IntCounterVec,
+    tune_answer: HistogramVec,
+    tuned_namespaces: Shown<0>,
 
     icmp_unreachable_sent: KernelCounter<0>,
     icmp6_packet_too_big_sent: KernelCounter<0>,
@@ -117,6 +124,8 @@ impl Metrics {
         self.observe_links(survey);
         self.path_mtu.replace(survey.paths.iter().filter_map(path_mtu));
         self.path_verdict.replace(survey.paths.iter().flat_map(path_verdict));
+
+        self.nested_path_verified.replace(nested_paths_verified(survey));
 
         let look = &survey.look;
         self.unseen.set(u32::try_from(look.unseen.len()).ok().map(f64::from));
@@ -200,6 +209,35 @@ impl Metrics {
         self.config_is_current.set(Some(0.0));
     }
 
+    /// So many changes would be made where somebody opted in, and are not.
+    pub fn tune_pending(&self, changes: usize) {
+        self.tune_pending.set(u32::try_from(changes).ok().map(f64::from));
+    }
+
+    /// Something may be written from now on: what counts that is there from 0 on.
+    pub fn tuning_begins(&self) {
+        for (what, result) in TUNED.iter().flat_map(|what| TUNE_RESULTS.map(|result| (what, result))) {
+            self.tune_writes.with_label_values(&[what, result]);
+        }
+        self.tune_answer.with_label_values::<&str>(&[]);
+        self.tuned_namespaces(0);
+    }
+
+    /// Something was written to tune it, or not.
+    pub fn count_tune_write(&self, what: Tuned, result: TuneResult) {
+        self.tune_writes.with_label_values(&[what.name(), result.name()]).inc();
+    }
+
+    /// A new link was answered `after` it was told.
+    pub fn observe_tune_answer(&self, after: Duration) {
+        self.tune_answer.with_label_values::<&str>(&[]).observe(after.as_secs_f64());
+    }
+
+    /// New links of so many namespaces are answered now.
+    pub fn tuned_namespaces(&self, namespaces: usize) {
+        self.tuned_namespaces.set(u32::try_from(namespaces).ok().map(f64::from));
+    }
+
     /// The host's own counters were read.
     pub fn observe_passive(&self, seen: &PacketCounters) {
         let _whole = self.hold();
@@ -257,6 +295,16 @@ fn path_mtu(path: &Path) -> Option<([String; 3], f64)> {
     let path_mtu = outcome.verdict.path_mtu()?;
     let labels = [path.target.clone(), names::family(path.family()?).to_owned(), BOTH.to_owned()];
     Some((labels, path_mtu.get().into()))
+}
+
+/// Of each level of which something is known; deeper ones than the last are one.
+fn nested_paths_verified(survey: &Survey) -> BTreeMap<[String; 1], f64> {
+    let mut levels = BTreeMap::new();
+    for (level, is_verified) in verified_by_level(&survey.nested_paths) {
+        let value: &mut f64 = levels.entry([Level::new(level).label().to_owned()]).or_insert(1.0);
+        *value = value.min(if is_verified { 1.0 } else { 0.0 });
+    }
+    levels
 }
 
 /// One sample for each verdict that there could be.

@@ -9,6 +9,7 @@ use super::register::metrics;
 use super::*;
 use crate::discovery::cni::Cni;
 use crate::discovery::identity::Identity;
+use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::role::{Role, role};
 use crate::discovery::survey::Look;
 use crate::discovery::unseen::Unseen;
@@ -67,6 +68,19 @@ fn four_paths() -> Vec<Path> {
     TARGETS.into_iter().flat_map(of).collect()
 }
 
+/// Below the pods all lets full-size packets through, but for one of two namespaces of level 3; of level 1 nothing is
+/// known.
+fn nested_paths() -> Vec<NestedPath> {
+    let path = |level, passes| {
+        let probe = NestedProbe { to: None, mtu: None, passes };
+        NestedPath { netns: NetnsIx(usize::from(level)), level, probe, observed_at: None }
+    };
+    let narrower = Passes::Narrower { path_mtu: PathMtu::new(1450).unwrap() };
+    let deep = (2..6).map(|level| path(level, Passes::Full));
+    let others = [path(1, Passes::Unknown { why: "no answer".into() }), path(3, narrower)];
+    deep.chain(others).collect()
+}
+
 /// dockerds three levels deep in a Calico pod of 1450, all of them with docker's own 1500.
 fn nested() -> (Sample, [Docker; 2]) {
     let mut sample = machine(1500);
@@ -92,6 +106,7 @@ fn fill(metrics: &Metrics, survey: &Survey) {
     metrics.observe_published(&steady);
     metrics.config_taken(survey.observed_at);
     metrics.observe_publish(PublishResult::Success, survey.observed_at);
+    metrics.tune_pending(3);
     let some = Some(7);
     metrics.observe_passive(&PacketCounters {
         icmp4_unreachable_sent: some,
@@ -329,6 +344,29 @@ fn attempts_to_publish_are_counted_from_0_and_the_last_success_is_dated() {
 }
 
 #[test]
+fn what_tuning_writes_is_counted_from_0_on_where_it_may_write() {
+    let metrics = Metrics::new();
+    for name in ["tune_writes_total", "tune_answer_seconds_count", "tuned_namespaces"] {
+        assert_eq!(samples(&metrics, name), [""; 0]);
+    }
+    metrics.tuning_begins();
+    metrics.count_tune_write(Tuned::Link, TuneResult::Written);
+    assert_eq!(
+        samples(&metrics, "tune_writes_total"),
+        [
+            "{kind=\"clamp\",result=\"contested\"} 0",
+            "{kind=\"clamp\",result=\"refused\"} 0",
+            "{kind=\"clamp\",result=\"written\"} 0",
+            "{kind=\"link\",result=\"contested\"} 0",
+            "{kind=\"link\",result=\"refused\"} 0",
+            "{kind=\"link\",result=\"written\"} 1",
+        ]
+    );
+    assert_eq!(samples(&metrics, "tune_answer_seconds_count"), [" 0"]);
+    assert_eq!(samples(&metrics, "tuned_namespaces"), [" 0"]);
+}
+
+#[test]
 fn a_refused_configuration_leaves_the_time_of_the_last_good_one() {
     let metrics = Metrics::new();
     metrics.config_taken(Timestamp::from_millisecond(1_500).unwrap());
@@ -386,6 +424,20 @@ fn everything() -> Sample {
 }
 
 #[test]
+fn a_level_is_verified_if_nothing_there_lets_less_through_and_unknown_has_no_sample() {
+    let metrics = Metrics::new();
+    let survey = survey(&machine(1500), Vec::new());
+    let told = |survey: &Survey| {
+        metrics.observe_survey(survey, SurveyReason::Probe, Duration::ZERO);
+        samples(&metrics, "nested_path_verified")
+    };
+    assert_eq!(told(&survey), [""; 0]);
+    let survey = survey.with_nested_paths(nested_paths());
+    assert_eq!(told(&survey), ["{level=\"2\"} 1", "{level=\"3\"} 0", "{level=\"4+\"} 1"]);
+    assert_eq!(told(&survey.with_nested_paths(Vec::new())), [""; 0]);
+}
+
+#[test]
 fn no_node_with_two_targets_has_more_than_150_series() {
     let sample = everything();
     let topology = sample.topology();
@@ -415,7 +467,8 @@ fn no_node_with_two_targets_has_more_than_150_series() {
 #[test]
 fn every_metric_is_described_and_has_no_other_labels_or_values() {
     let (metrics, described) = metrics();
-    fill(&metrics, &survey(&everything(), four_paths()));
+    fill(&metrics, &survey(&everything(), four_paths()).with_nested_paths(nested_paths()));
+    metrics.tuning_begins();
     let families = metrics.registry.gather();
     assert_eq!(families.len(), described.len());
     for family in families {
