@@ -16,8 +16,8 @@ mod news;
 mod paths;
 mod reload;
 mod spread;
+pub mod tuner;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,13 +38,13 @@ use self::nested::Nested;
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
+use self::tuner::{Policy, Tuner};
 use crate::discovery::inventory::InventoryError;
 use crate::discovery::path::PathResult;
 use crate::discovery::survey::{Look, Sources, Survey, look};
 use crate::discovery::unseen::Unseen;
 use crate::domain::damper::{Ages, Damper, Reason};
 use crate::domain::error::with_sources;
-use crate::domain::permission::Permission;
 use crate::domain::steady::SteadyMtu;
 use crate::domain::topology::{HOST, Routes};
 use crate::kernel::host;
@@ -53,6 +53,7 @@ use crate::publish::host_file::{HostFileError, HostFiles};
 use crate::publish::http::{BindError, Pages, Server, Status};
 use crate::publish::metrics::{Metrics, SurveyReason};
 use crate::publish::survey_json;
+use crate::publish::tune::Ledger;
 
 /// Where events of other namespaces are not heard, they are walked this often.
 const WALK_INTERVAL: Duration = Duration::from_secs(10);
@@ -132,9 +133,13 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
-        Publishing::start(connection, &node_name, Permission::Observe, Arc::clone(&metrics), wall)
+        Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
     });
-    let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
+    let policy = Policy { permission: config.tune, all_docker: config.all_docker };
+    let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
+    let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
+    let mut agent =
+        Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), (publishing, tuner));
     let ended = tokio::select! {
         result = agent.turn(watch, reload) => result,
         _ = terminate.recv() => Ok(()),
@@ -168,6 +173,7 @@ struct Agent {
     look: Option<Arc<Look>>,
     news: News,
     publishing: Option<Publishing>,
+    tuner: Tuner,
 }
 
 impl Agent {
@@ -178,7 +184,7 @@ impl Agent {
         files: HostFiles,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
-        publishing: Option<Publishing>,
+        (publishing, tuner): (Option<Publishing>, Tuner),
     ) -> Self {
         let now = clock();
         let steady = match files.last_good() {
@@ -193,7 +199,7 @@ impl Agent {
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
-        let nested = Nested::follow(tuned(), node_name.clone(), wall);
+        let nested = Nested::follow(tuner.tuned(), node_name.clone(), wall);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
         Self {
             told,
@@ -209,6 +215,7 @@ impl Agent {
             look,
             news,
             publishing,
+            tuner,
         }
     }
 
@@ -245,6 +252,7 @@ impl Agent {
                     self.conclude(SurveyReason::Probe, Duration::ZERO);
                 }
                 () = self.nested.next() => self.conclude(SurveyReason::Probe, Duration::ZERO),
+                () = self.tuner.ended() => self.damper.handle_events(clock(), 1),
                 () = reload.next() => self.reload(),
                 () = sleep_until(due.into()) => self.conclude_if_raised(),
             }
@@ -320,8 +328,9 @@ impl Agent {
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
         self.news.tell(&survey, &self.steady);
+        self.tuner.tell(survey, self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
-        self.status.surveyed(document);
+        self.status.surveyed(document, survey);
     }
 
     fn conclude_if_raised(&mut self) {
@@ -375,11 +384,6 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
 /// What a path to a target begins with.
 fn way_out(look: &Look) -> Option<&Routes> {
     look.topology.netns(HOST).routes.as_ref()
-}
-
-/// Inodes of the network namespaces whose links are tuned.
-fn tuned() -> watch::Receiver<BTreeSet<u64>> {
-    watch::channel(BTreeSet::new()).1
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]

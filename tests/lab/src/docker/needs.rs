@@ -22,6 +22,12 @@ pub(crate) const DOCKER: &[(&str, &str)] = &[
 /// To check metrics.
 pub(crate) const METRICS: &[(&str, &str)] = &[("promtool", "prometheus")];
 
+/// To look at pages and pictures.
+pub(crate) const BROWSER: &[(&str, &str)] = &[("chromium", "chromium")];
+
+/// To have a graph drawn.
+pub(crate) const GRAPHVIZ: &[(&str, &str)] = &[("dot", "graphviz")];
+
 /// For a wall clock of its own.
 pub(crate) const CLOCK: &[(&str, &str)] = &[("faketime", "faketime")];
 
@@ -38,13 +44,16 @@ pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabErr
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{CLOCK, DOCKER, LabError, METRICS, NETNS, check};
+    use super::{BROWSER, CLOCK, DOCKER, GRAPHVIZ, LabError, METRICS, NETNS, check};
 
     #[test]
     fn the_list_of_packages_is_what_the_lab_needs() {
         let listed: BTreeSet<_> = include_str!("../../packages").lines().collect();
-        let needed: BTreeSet<_> =
-            [NETNS, DOCKER, METRICS, CLOCK].into_iter().flatten().map(|(_, package)| *package).collect();
+        let needed: BTreeSet<_> = [NETNS, DOCKER, METRICS, CLOCK, BROWSER, GRAPHVIZ]
+            .into_iter()
+            .flatten()
+            .map(|(_, package)| *package)
+            .collect();
         assert_eq!(listed, needed);
     }
 
