@@ -316,7 +316,7 @@ impl Agent {
         let paths = self.paths.known();
         let nested_paths = self.nested.paths(look, &paths, self.config.probe_interval);
         let survey = Survey::conclude(Arc::clone(look), paths, self.config.max_dind_mtu, wall());
-        let survey = survey.with_nested_paths(nested_paths);
+        let survey = Arc::new(survey.with_nested_paths(nested_paths));
         self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
         self.metrics.observe_survey(&survey, reason, took);
         self.metrics.observe_published(&self.steady);
@@ -328,7 +328,7 @@ impl Agent {
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
         self.news.tell(&survey, &self.steady);
-        self.tuner.tell(survey, self.config.max_tuned_mtu);
+        self.tuner.tell(Arc::clone(&survey), self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
         self.status.surveyed(document, survey);
     }

@@ -81,8 +81,8 @@ impl Tuner {
     }
 
     /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.
-    pub(super) fn tell(&self, survey: Survey, maximum: LinkMtu) {
-        self.known.send_replace(Some(Known { survey: Arc::new(survey), maximum }));
+    pub(super) fn tell(&self, survey: Arc<Survey>, maximum: LinkMtu) {
+        self.known.send_replace(Some(Known { survey, maximum }));
     }
 }
 

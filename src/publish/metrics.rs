@@ -1,4 +1,4 @@
-//! Every metric, in one place. Lower layers hand over what happened; here it is counted.
+//! Every metric of the agent and the controller, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
 //! most 150 series with two targets, whatever is on the node, and 20 more where something may be tuned.
@@ -23,13 +23,14 @@ use crate::publish::host_file::{HostFileError, Written};
 use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::links::{self, Level};
 
-mod catalog;
+pub mod catalog;
 pub mod controller;
 mod names;
 mod process;
 mod register;
 mod shown;
 
+use catalog::Described;
 use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, TUNE_RESULTS, TUNED, VERDICTS};
 use shown::{KernelCounter, Shown};
 
@@ -91,6 +92,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// What each of them is.
+    pub fn described() -> Vec<Described> {
+        register::metrics().1
+    }
+
     /// With nothing known and nothing counted yet.
     pub fn new() -> Self {
         register::metrics().0

@@ -28,7 +28,7 @@ pub(super) struct Document {
     pub(super) body: Bytes,
     /// Tells it from any other.
     pub(super) tag: String,
-    pub(super) survey: Survey,
+    pub(super) survey: Arc<Survey>,
     since: Since,
     /// Made when somebody asks.
     page: OnceLock<Bytes>,
@@ -47,7 +47,7 @@ impl Status {
     }
 
     /// A survey is done; `json` is what programs get of it.
-    pub fn surveyed(&self, json: String, survey: Survey) {
+    pub fn surveyed(&self, json: String, survey: Arc<Survey>) {
         let mut hasher = DefaultHasher::new();
         hasher.write(json.as_bytes());
         let tag = format!("{:016x}", hasher.finish());

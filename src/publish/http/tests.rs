@@ -93,7 +93,7 @@ impl Answer {
 
 /// A survey is done, and programs get this of it.
 pub(super) fn surveyed(status: &Status, json: impl Into<String>) {
-    status.surveyed(json.into(), seed_problem(Vec::new()));
+    status.surveyed(json.into(), Arc::new(seed_problem(Vec::new())));
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a request is compared with")]

@@ -19,8 +19,6 @@ use crate::domain::search::Verdict;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 use crate::domain::topology::{HOST, NetnsIx};
 
-mod document;
-
 const TARGETS: [&str; 2] = ["registry.example", "192.0.2.1"];
 
 fn survey(sample: &Sample, paths: Vec<Path>) -> Survey {
