@@ -6,9 +6,12 @@ use std::iter::successors;
 /// The error with all that it comes from, on one line. What an error already says of its source is not said again.
 pub fn with_sources(error: &dyn Error) -> String {
     let sources = successors(error.source(), |source| (*source).source()).map(ToString::to_string);
-    sources.fold(error.to_string(), |line, source| {
-        if line.ends_with(&source) { line } else { format!("{line}: {source}") }
-    })
+    sources.fold(
+        error.to_string(),
+        |line, source| {
+            if line.ends_with(&source) { line } else { format!("{line}: {source}") }
+        },
+    )
 }
 
 #[cfg(test)]
