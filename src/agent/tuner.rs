@@ -12,6 +12,7 @@
 mod guard;
 mod guards;
 mod planner;
+mod reach;
 mod strife;
 
 use std::io;
@@ -37,6 +38,7 @@ pub(super) struct Tuner {
     known: watch::Sender<Option<Known>>,
     news: News,
     following: JoinHandle<()>,
+    has_ended: bool,
 }
 
 impl Tuner {
@@ -64,12 +66,20 @@ impl Tuner {
                 }
             }
         };
-        Self { known, news, following: tokio::spawn(follow) }
+        Self { known, news, following: tokio::spawn(follow), has_ended: false }
     }
 
-    /// Waits until something ended that only a new look can see.
-    pub(super) async fn ended(&self) {
-        self.news.ended.notified().await;
+    /// Waits until something ended that only a new look can see. Panics if tuning did: nobody would know otherwise.
+    pub(super) async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.news.ended.notified() => return,
+                ended = &mut self.following, if !self.has_ended => {
+                    self.has_ended = true;
+                    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                }
+            }
+        }
     }
 
     /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.

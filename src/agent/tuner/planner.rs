@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::guards::{Guards, Order};
+use super::guards::Guards;
+use super::reach::{orders, out_of_reach};
 use super::strife::Strife;
 use crate::agent::clock;
 use crate::discovery::advice::called;
@@ -167,12 +168,16 @@ impl Planner {
                 info!(netns = called, written = written.len(), "tuned");
                 left
             }
-            Err(error) => {
-                if let (TuneError::Refused { .. }, Some(what)) = (&error, last) {
+            Err(error @ TuneError::Refused { .. }) => {
+                if let Some(what) = last {
                     self.metrics.count_tune_write(what, TuneResult::Refused);
                 }
                 warn!(netns = called, error = %with_sources(&error), "not tuned, until something changes");
                 self.refused.insert(inode, steps);
+                all
+            }
+            Err(error @ (TuneError::Record(_) | TuneError::NoDoor { .. })) => {
+                self.say(with_sources(&error));
                 all
             }
         }
@@ -224,7 +229,7 @@ impl Planner {
             if self.policy.permission < at_least {
                 return BTreeSet::new();
             }
-            out_of_scope(survey, doors, chosen, at_least)
+            out_of_reach(survey, doors, chosen, at_least)
         };
         let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
         let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
@@ -275,46 +280,4 @@ fn needed(change: Change) -> Permission {
         Change::LinkMtu { .. } => Permission::Links,
         Change::Clamp { .. } | Change::Unclamp { .. } => Permission::Clamp,
     }
-}
-
-/// Namespaces of this host of which nobody allows so much, and that can be entered.
-fn out_of_scope(
-    survey: &Survey,
-    doors: &Doors,
-    chosen: &[(Chosen, Permission)],
-    at_least: Permission,
-) -> BTreeSet<NetnsId> {
-    let topology = &survey.look.topology;
-    let allowing: BTreeSet<_> =
-        chosen.iter().filter(|(_, it)| *it >= at_least).map(|(chosen, _)| chosen.opted_in.netns).collect();
-    let is_in = |netns| {
-        let parent = |netns: &NetnsIx| topology.netns(*netns).place.parent();
-        std::iter::successors(Some(netns), parent).any(|around| allowing.contains(&around))
-    };
-    let known = topology.iter().filter(|(_, netns)| netns.place.level().is_some());
-    let out = known.map(|(ix, _)| ix).filter(|netns| !is_in(*netns));
-    let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
-    out.filter_map(door).map(NetnsId::of).collect()
-}
-
-/// Where guards are to stand. What has no door is gone, or comes with the next survey.
-fn orders_for(survey: &Survey, doors: &mut Doors, chosen: &Chosen, permission: Permission) -> Vec<Order> {
-    if permission < Permission::Clamp {
-        return Vec::new();
-    }
-    let look = &survey.look;
-    let mut rules = match permission {
-        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
-        Permission::Observe | Permission::Clamp => BTreeMap::new(),
-    };
-    let own = chosen.opted_in.netns;
-    let own_rules = rules.remove(&own);
-    let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
-    let order = |(netns, links): (NetnsIx, _)| {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
-        let called = called(&look.topology, &look.identities, netns);
-        let witness = look.identities[netns.0].pids.first().copied();
-        Some(Order { netns: door, called, links, clamp: netns == own, witness })
-    };
-    namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }
