@@ -22,7 +22,7 @@ use crate::domain::plan::{Change, Mode, Plan};
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
-use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneError};
+use crate::publish::tune::{self, Done, Ledger, RecordError, Step, TuneError};
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
@@ -97,7 +97,7 @@ impl Planner {
         if let Some(guards) = &self.guards {
             let orders = chosen
                 .iter()
-                .flat_map(|(chosen, permission)| orders_for(survey, &mut doors, chosen, *permission));
+                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission));
             guards.order(orders.collect());
         }
     }
