@@ -159,7 +159,7 @@ impl Following {
                 Some(Guards::start(Arc::clone(ledger), Arc::clone(&metrics), news.clone())?)
             }
         };
-        let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards);
+        let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards, news.clone());
         Ok(Self { planner, news, _claim: claim })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::guards::Guards;
+use super::guards::{Guards, News};
 use super::reach::{orders, out_of_reach};
 use super::strife::Strife;
 use crate::agent::clock;
@@ -16,16 +16,19 @@ use crate::discovery::opt_in::OptIns;
 use crate::discovery::scope::{Chosen, docker_host, opted_in_pods};
 use crate::discovery::survey::Survey;
 use crate::domain::error::with_sources;
+use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{Change, Mode, Plan};
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
-use crate::publish::tune::{self, Done, Ledger, RecordError, Step, TuneError};
+use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneError};
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
+/// Whatever was said so often is said again.
+const MUCH_SAID: usize = 100;
 
 /// What an agent may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,10 @@ pub struct Planner {
     guards: Option<Guards>,
     /// Plans that were refused, by the inode of what opted in: not tried again until they differ.
     refused: BTreeMap<u64, Vec<Step>>,
-    /// Clamps that somebody else keeps removing, by the inode.
-    strife: BTreeMap<u64, Strife>,
+    /// What was written by a plan, and may be undone again and again.
+    strife: BTreeMap<(NetnsId, Option<Ifindex>), Strife>,
+    /// What the guards see.
+    news: News,
     /// With more than that many recorded links it is time to forget some.
     many: usize,
     /// What was said already.
@@ -63,10 +68,16 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// One that has seen no survey yet. Without guards new links wait for the next survey.
-    pub fn new(policy: Policy, ledger: Arc<Ledger>, metrics: Arc<Metrics>, guards: Option<Guards>) -> Self {
+    /// One that has seen no survey yet. Without guards, whose `news` it is, new links wait for the next survey.
+    pub fn new(
+        policy: Policy,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        guards: Option<Guards>,
+        news: News,
+    ) -> Self {
         let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { policy, ledger, metrics, guards, refused, strife, many: SMALL_RECORD, said }
+        Self { policy, ledger, metrics, guards, refused, strife, news, many: SMALL_RECORD, said }
     }
 
     /// Writes what is to be written by what is known.
@@ -90,7 +101,7 @@ impl Planner {
         let pending =
             chosen.iter().map(|(chosen, permission)| self.tune(survey, &doors, chosen, *permission)).sum();
         self.metrics.tune_pending(pending);
-        if may_write && let Err(error) = self.prune(&doors) {
+        if may_write && let Err(error) = self.forget(&doors) {
             self.say(with_sources(&error));
         }
         // Afterwards, so that they find what was there before as it should be.
@@ -138,13 +149,16 @@ impl Planner {
         let is_allowed = |change: &&Change| needed(**change) <= permission;
         let allowed: Vec<_> = plan.changes.iter().filter(is_allowed).copied().collect();
         let (all, left) = (plan.changes.len(), plan.changes.len() - allowed.len());
-        let steps: Vec<_> = match tune::steps(look, doors, &allowed) {
+        let mut steps: Vec<_> = match tune::steps(look, doors, &allowed) {
             Ok(steps) => steps.into_iter().map(Step::live).collect(),
             Err(error) => {
                 self.say(with_sources(&error));
                 return all;
             }
         };
+        let planned = steps.len();
+        steps.retain(|step| !self.is_contested(step));
+        let left = left + planned - steps.len();
         if steps.is_empty() {
             self.refused.remove(&inode);
             return left;
@@ -158,14 +172,14 @@ impl Planner {
             Ok(done) => {
                 self.refused.remove(&inode);
                 let written = steps.iter().zip(done).filter(|(_, done)| *done == Done::Written);
-                let written: Vec<_> = written.map(|(step, _)| what(step)).collect();
-                for what in &written {
-                    self.metrics.count_tune_write(*what, TuneResult::Written);
-                    if *what == Tuned::Clamp {
-                        self.strife.entry(inode).or_default().written(clock());
-                    }
+                let written: Vec<_> = written.map(|(step, _)| step).collect();
+                for step in &written {
+                    self.metrics.count_tune_write(what(step), TuneResult::Written);
+                    self.strife.entry(step.at()).or_default().written(clock());
                 }
-                info!(netns = called, written = written.len(), "tuned");
+                if !written.is_empty() {
+                    info!(netns = called, written = written.len(), "tuned");
+                }
                 left
             }
             Err(error @ TuneError::Refused { .. }) => {
@@ -183,32 +197,30 @@ impl Planner {
         }
     }
 
+    /// Whether somebody else wants it otherwise.
+    fn is_contested(&mut self, step: &Step) -> bool {
+        let (netns, link) = step.at();
+        if link.is_some_and(|link| self.news.contested().contains(&(netns, link))) {
+            return true;
+        }
+        let Some(strife) = self.strife.get_mut(&step.at()) else { return false };
+        if strife.is_news(clock()) {
+            self.metrics.count_tune_write(what(step), TuneResult::Contested);
+            warn!(what = step.what(), "undone again and again; it is left alone for a while");
+        }
+        strife.is_on(clock())
+    }
+
     /// The namespace itself, if it is clamped or cannot be.
     fn clamped(&mut self, survey: &Survey, doors: &Doors, netns: NetnsIx) -> BTreeSet<NetnsIx> {
-        let look = &survey.look;
-        let Some(door) = look.identities[netns.0].inode.and_then(|inode| doors.get(inode)) else {
-            return BTreeSet::new();
-        };
-        match door.run(clamp::read) {
-            Ok(Ok(Clamp::Present)) => [netns].into(),
-            Ok(Ok(Clamp::Absent | Clamp::Altered)) => {
-                let strife = self.strife.entry(door.inode()).or_default();
-                let is_new = strife.is_news(clock());
-                if is_new {
-                    self.metrics.count_tune_write(Tuned::Clamp, TuneResult::Contested);
-                    let called = called(&look.topology, &look.identities, netns);
-                    warn!(
-                        netns = called,
-                        "the clamp is removed again and again; it is left alone for a while"
-                    );
-                }
-                if strife.is_on(clock()) { [netns].into() } else { BTreeSet::new() }
-            }
-            Ok(Err(error)) => {
+        let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+        match door.map(|door| door.run(clamp::read)) {
+            Some(Ok(Ok(Clamp::Present))) => [netns].into(),
+            Some(Ok(Err(error))) => {
                 self.say(with_sources(&error));
                 [netns].into()
             }
-            Err(_cannot_be_entered) => BTreeSet::new(),
+            Some(Ok(Ok(Clamp::Absent | Clamp::Altered)) | Err(_)) | None => BTreeSet::new(),
         }
     }
 
@@ -250,8 +262,13 @@ impl Planner {
         Ok(())
     }
 
-    /// Forgets what is gone when there may be much of it.
-    fn prune(&mut self, doors: &Doors) -> Result<(), RecordError> {
+    /// Forgets what is gone: of the record when there may be much of it.
+    fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
+        self.refused.retain(|inode, _| doors.get(*inode).is_some());
+        self.strife.retain(|_, strife| !strife.is_over(clock()));
+        if self.said.len() > MUCH_SAID {
+            self.said.clear();
+        }
         if self.ledger.session()?.load()?.links.len() > self.many {
             let left = tune::prune(&self.ledger, doors)?;
             self.many = SMALL_RECORD.max(2 * left);
