@@ -15,6 +15,7 @@ mod planner;
 mod reach;
 mod strife;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
 #[derive(Debug)]
 pub(super) struct Tuner {
     known: watch::Sender<Option<Known>>,
+    tuned: watch::Receiver<BTreeSet<u64>>,
     news: News,
     following: JoinHandle<()>,
     has_ended: bool,
@@ -50,6 +52,7 @@ impl Tuner {
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) -> Self {
         let (known, latest) = watch::channel(None);
+        let (tell_tuned, tuned) = watch::channel(BTreeSet::new());
         let news = News::default();
         let heard = news.clone();
         let follow = async move {
@@ -60,13 +63,18 @@ impl Tuner {
                 Permission::Clamp | Permission::Links => Some(claim(&ledger).await),
             };
             match claim.transpose().and_then(|claim| Following::new(policy, &ledger, metrics, heard, claim)) {
-                Ok(following) => following.follow(latest, opt_ins).await,
+                Ok(following) => following.follow(latest, opt_ins, tell_tuned).await,
                 Err(error) => {
                     error!(error = %with_sources(&error), "nothing is tuned until the agent is restarted");
                 }
             }
         };
-        Self { known, news, following: tokio::spawn(follow), has_ended: false }
+        Self { known, tuned, news, following: tokio::spawn(follow), has_ended: false }
+    }
+
+    /// Inodes of the nested network namespaces whose links are kept right.
+    pub(super) fn tuned(&self) -> watch::Receiver<BTreeSet<u64>> {
+        self.tuned.clone()
     }
 
     /// Waits until something ended that only a new look can see. Panics if tuning did: nobody would know otherwise.
@@ -83,8 +91,8 @@ impl Tuner {
     }
 
     /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.
-    pub(super) fn tell(&self, survey: Survey, maximum: LinkMtu) {
-        self.known.send_replace(Some(Known { survey: Arc::new(survey), maximum }));
+    pub(super) fn tell(&self, survey: Arc<Survey>, maximum: LinkMtu) {
+        self.known.send_replace(Some(Known { survey, maximum }));
     }
 }
 
@@ -167,6 +175,7 @@ impl Following {
         self,
         mut latest: watch::Receiver<Option<Known>>,
         opt_ins: Option<watch::Receiver<OptIns>>,
+        tell_tuned: watch::Sender<BTreeSet<u64>>,
     ) {
         let Self { mut planner, news, _claim } = self;
         // Without a cluster nobody else asks, and that is known.
@@ -181,10 +190,16 @@ impl Following {
             let Some(known) = latest.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();
             let pass = move || {
-                planner.pass(&known, &opt_ins);
-                planner
+                let tuned = planner.pass(&known, &opt_ins);
+                (planner, tuned)
             };
-            planner = joined(spawn_blocking(pass)).await;
+            let tuned;
+            (planner, tuned) = joined(spawn_blocking(pass)).await;
+            tell_tuned.send_if_modified(|before| {
+                let is_other = *before != tuned;
+                *before = tuned;
+                is_other
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
-use super::reach::{orders, out_of_reach};
+use super::reach::{inodes_inside, orders, out_of_reach};
 use super::strife::Strife;
 use crate::agent::clock;
 use crate::discovery::advice::called;
@@ -80,17 +80,22 @@ impl Planner {
         Self { policy, ledger, metrics, guards, refused, strife, news, many: SMALL_RECORD, said }
     }
 
-    /// Writes what is to be written by what is known.
-    pub fn pass(&mut self, known: &Known, opt_ins: &OptIns) {
+    /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
+    /// right.
+    pub fn pass(&mut self, known: &Known, opt_ins: &OptIns) -> BTreeSet<u64> {
         let Known { survey, maximum } = known;
         let (chosen, is_known) = self.chosen(survey, *maximum, opt_ins);
         let may_write = self.policy.permission > Permission::Observe;
         if chosen.is_empty() && !may_write {
-            return self.metrics.tune_pending(0);
+            self.metrics.tune_pending(0);
+            return BTreeSet::new();
         }
         let mut doors = match Doors::open() {
             Ok(doors) => doors,
-            Err(error) => return error!(error = %with_sources(&error), "nothing is tuned by this survey"),
+            Err(error) => {
+                error!(error = %with_sources(&error), "nothing is tuned by this survey");
+                return BTreeSet::new();
+            }
         };
         if may_write
             && is_known
@@ -111,6 +116,8 @@ impl Planner {
                 .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission));
             guards.order(orders.collect());
         }
+        let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
+        tuned.flat_map(|(chosen, _)| inodes_inside(survey, chosen)).collect()
     }
 
     /// Who opted in, and how far it goes there; and whether that is all, so that nobody else did.

@@ -57,3 +57,10 @@ pub(super) fn orders(
     };
     namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }
+
+/// Namespaces that are nested where somebody opted in. Without a safe value none has links in scope.
+pub(super) fn inodes_inside(survey: &Survey, chosen: &Chosen) -> impl Iterator<Item = u64> {
+    let namespaces = chosen.opted_in.links.iter().map(|at| at.netns);
+    let inside = namespaces.filter(|netns| *netns != chosen.opted_in.netns);
+    inside.filter_map(|netns| survey.look.identities[netns.0].inode)
+}
