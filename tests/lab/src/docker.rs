@@ -31,11 +31,13 @@ mod container;
 mod dockerd;
 mod download;
 mod error;
+mod first_act;
 mod http;
 mod machine;
 pub(crate) mod needs;
 mod netns_lab;
 mod process;
+mod release;
 mod topology;
 
 use std::{
@@ -51,9 +53,11 @@ pub use container::{Container, ContainerSpec};
 pub use dockerd::{Dockerd, Level};
 pub use download::{Download, Family};
 pub use error::LabError;
+pub use first_act::{FirstAct, Sent};
 pub use http::FILE_BYTES;
 pub use netns_lab::{NetnsLab, Place};
 pub use process::{Exit, Process};
+pub use release::{Iptables, Release};
 pub use rustix::process::Signal;
 pub use topology::{HOST_END, NODE, NODE6, POD, POD6, Ptb, SERVER, SERVER6, UPLINK};
 
@@ -145,6 +149,17 @@ impl DockerLab {
     pub fn start_container(&self, level: Level, spec: &ContainerSpec) -> Result<Container> {
         let daemon = container_pid(&self.daemons(), level);
         Container::start(self.client(level), daemon, spec)
+    }
+
+    /// Starts a container that sends at once, and tells what came of it: its packets of `fits` bytes are to pass.
+    pub fn first_act(
+        &self,
+        level: Level,
+        spec: ContainerSpec,
+        family: Family,
+        fits: u16,
+    ) -> Result<FirstAct> {
+        first_act::run(&self.client(level), spec, family, fits)
     }
 
     /// Makes a bridge network that users define, with this MTU or docker's.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Mutex};
 use anyhow::{Context as _, Result};
 
 use super::{
-    DockerLab, Dockerd, Level, NetnsLab, Place, Ptb, download, http::HttpServer, needs, topology::Topology,
+    DockerLab, Dockerd, Level, NetnsLab, Place, Ptb, download, http::HttpServer, needs, release,
+    topology::Topology,
 };
 
 /// A lab that is to be built.
@@ -102,6 +103,7 @@ impl Builder {
         };
         lab.set_ptb(self.ptb)?;
         lab.check_in(Place::Node, &["sh", "-c", include_str!("image.sh")]).context("make the image")?;
+        release::prepare(&lab).context("make the programs of dockerds ready")?;
         for (level, dockerd) in &self.dockerds {
             lab.start_dockerd(*level, dockerd)?;
         }
