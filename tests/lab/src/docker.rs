@@ -37,6 +37,7 @@ mod link_events;
 mod machine;
 pub(crate) mod needs;
 mod netns_lab;
+mod pod;
 mod process;
 mod release;
 mod topology;
@@ -61,11 +62,12 @@ pub use netns_lab::{NetnsLab, Place};
 pub use process::{Exit, Process};
 pub use release::{Iptables, Release};
 pub use rustix::process::Signal;
-pub use topology::{HOST_END, NODE, NODE6, POD, POD6, Ptb, SERVER, SERVER6, UPLINK};
+pub use topology::{HOST_END, NODE, NODE6, POD, POD_UID, POD6, Ptb, SERVER, SERVER6, UPLINK};
 
 use client::Client;
 use dockerd::{Daemon, Host};
 use http::HttpServer;
+use pod::Pod;
 
 /// A node with real dockerds, and a server to download from. All that a [`NetnsLab`] does, it does too.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ pub struct DockerLab {
     _http: HttpServer,
     daemons: Mutex<BTreeMap<Level, Daemon>>,
     ipv6: bool,
-    pod: bool,
+    pod: Option<Pod>,
     netns: NetnsLab,
 }
 
@@ -92,14 +94,14 @@ impl DockerLab {
     /// Drops, or lets through, the "packet too big" of the hops before a narrow link, from now on.
     pub fn set_ptb(&self, ptb: Ptb) -> Result<()> {
         topology::set_ptb(&self.netns, Place::Node, ptb)?;
-        if self.pod { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
+        if self.pod.is_some() { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
     }
 
     /// Starts the dockerd of a level, and returns when it is ready. Its images are those it had before.
     pub fn start_dockerd(&self, level: Level, dockerd: &Dockerd) -> Result<()> {
         let mut daemons = self.daemons();
         anyhow::ensure!(!daemons.contains_key(&level), "dockerd of level {level} runs already");
-        let host = match (level.outward(), self.pod) {
+        let host = match (level.outward(), self.pod.is_some()) {
             (None, true) => anyhow::bail!("a lab with a pod has no dockerd of level {level}"),
             (None, false) => Host::Node,
             (Some(Level::One), true) => Host::Sidecar(Place::Pod),

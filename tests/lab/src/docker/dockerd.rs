@@ -15,6 +15,7 @@ use super::{
     Container, LabError, NetnsLab, Place, Process,
     client::Client,
     machine::Mounts,
+    pod,
     process::wait_readable,
     release::{self, Iptables, Release},
 };
@@ -234,7 +235,7 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
         "--exec-opt",
         "native.cgroupdriver=cgroupfs",
         "--cgroup-parent",
-        &format!("/{lab}/level{level}"),
+        &group(lab, level, host),
     ]
     .map(str::to_owned)
     .into();
@@ -254,6 +255,14 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
     }
     words.extend(dockerd.arguments.iter().cloned());
     words
+}
+
+/// Where the control groups of its containers are: those of a pod's are in the pod's.
+fn group(lab: &str, level: Level, host: &Host<'_>) -> String {
+    match host {
+        Host::Sidecar(_) => format!("/{}/level{level}", pod::group(lab)),
+        Host::Node | Host::Container(_) => format!("/{lab}/level{level}"),
+    }
 }
 
 /// Started in mounts of its own: what it is of is its `/usr`.

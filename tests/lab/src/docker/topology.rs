@@ -21,6 +21,8 @@ pub const SERVER6: &str = "2001:db8:203::1";
 pub const POD: &str = "10.244.1.5";
 /// The pod's address of the other family.
 pub const POD6: &str = "2001:db8:244:1::5";
+/// The uid of the pod, by the control group of its first process, and of its containers.
+pub const POD_UID: &str = "0b5e1c62-7d3a-4f0e-9c41-5a8d2e6f7b90";
 /// The address of the node's uplink.
 pub const NODE: &str = "198.51.100.2";
 /// The address of the node's uplink of the other family.
