@@ -45,7 +45,10 @@ mod topology;
 use std::{
     collections::BTreeMap,
     ops::Deref,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -76,6 +79,8 @@ pub struct DockerLab {
     _http: HttpServer,
     daemons: Mutex<BTreeMap<Level, Daemon>>,
     ipv6: bool,
+    /// How many networks with IPv6 were made, and one more: those of 0 are the daemons' own.
+    networks: AtomicU16,
     pod: Option<Pod>,
     netns: NetnsLab,
 }
@@ -155,6 +160,11 @@ impl DockerLab {
         Container::start(self.client(level), daemon, spec)
     }
 
+    /// Starts a container that nobody removes, and returns when it runs.
+    pub fn start_detached(&self, level: Level, spec: &ContainerSpec) -> Result<()> {
+        self.client(level).run(&[&["run", "-d"], spec.run_words().as_slice()].concat()).map(drop)
+    }
+
     /// Starts a container that sends at once, and tells what came of it: its packets of `fits` bytes are to pass.
     pub fn first_act(
         &self,
@@ -172,7 +182,7 @@ impl DockerLab {
         let mut words = vec!["network", "create"];
         words.extend(mtu.as_deref());
         // Docker 20.10 allocates no IPv6 subnet by itself, and two networks must not have the same.
-        let subnet = if self.ipv6 { Some(self.unused_subnet(level)?) } else { None };
+        let subnet = self.ipv6.then(|| self.unused_subnet(level));
         if let Some(subnet) = &subnet {
             words.extend(["--ipv6", "--subnet", subnet]);
         }
@@ -205,9 +215,8 @@ impl DockerLab {
         download::url(family)
     }
 
-    fn unused_subnet(&self, level: Level) -> Result<String> {
-        let networks = self.docker(level, &["network", "ls", "--quiet"])?;
-        Ok(format!("fd00:{level}:{}::/64", networks.lines().count()))
+    fn unused_subnet(&self, level: Level) -> String {
+        format!("fd00:{level}:{:x}::/64", self.networks.fetch_add(1, Ordering::Relaxed))
     }
 
     fn client(&self, level: Level) -> Client {

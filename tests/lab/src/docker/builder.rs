@@ -96,7 +96,14 @@ impl Builder {
         };
         let listening = netns.enter(Place::Server, || HttpServer::listen(download::PORT, self.ipv6))?;
         let http = HttpServer::serve(listening.context("listen at the server")?).context("serve HTTP")?;
-        let lab = DockerLab { _http: http, daemons: Mutex::default(), ipv6: self.ipv6, pod, netns };
+        let lab = DockerLab {
+            _http: http,
+            daemons: Mutex::default(),
+            ipv6: self.ipv6,
+            networks: 1.into(),
+            pod,
+            netns,
+        };
         lab.set_ptb(self.ptb)?;
         lab.check_in(Place::Node, &["sh", "-c", include_str!("image.sh")]).context("make the image")?;
         release::prepare(&lab).context("make the programs of dockerds ready")?;

@@ -1,0 +1,91 @@
+//! What becomes of links that a dockerd makes while somebody answers them.
+
+use std::{collections::BTreeMap, thread, time::Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::docker::{ContainerSpec, DockerLab, Level, LinkEvent, LinkEvents, Place};
+
+/// A link that was made with too large an MTU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its name when it was made.
+    pub name: String,
+    /// Whether it is one end of a veth; else it is a bridge.
+    pub is_veth: bool,
+    /// When it was made.
+    pub at: Instant,
+    /// When it had the right MTU.
+    pub right: Option<Instant>,
+    /// When it moved into its container.
+    pub moved: Option<Instant>,
+}
+
+impl Made {
+    /// Whether it was right before it moved away, or is right, if it stays.
+    pub fn was_in_time(&self) -> bool {
+        match (self.right, self.moved) {
+            (Some(right), Some(moved)) => right <= moved,
+            (right, None) => right.is_some(),
+            (None, Some(_)) => false,
+        }
+    }
+}
+
+/// The links that were made in these events, with more than `mtu`.
+pub fn made(events: &[LinkEvent], mtu: u32) -> Vec<Made> {
+    let (mut made, mut there) = (Vec::<Made>::new(), BTreeMap::<u32, Option<usize>>::new());
+    for event in events {
+        if event.is_gone {
+            if let (Some(Some(position)), true) = (there.remove(&event.ifindex), event.is_moved) {
+                made[position].moved = Some(event.at);
+            }
+            continue;
+        }
+        let is_large = event.mtu > mtu;
+        let position = *there.entry(event.ifindex).or_insert_with(|| {
+            is_large.then(|| {
+                let (name, is_veth, at) = (event.name.clone(), event.is_veth, event.at);
+                made.push(Made { name, is_veth, at, right: None, moved: None });
+                made.len() - 1
+            })
+        });
+        if let (Some(position), false) = (position, is_large) {
+            made[position].right.get_or_insert(event.at);
+        }
+    }
+    made
+}
+
+/// Starts so many containers, some at once and each as soon as another one has started, and returns what became of
+/// all the links that were made in `place`, where their dockerd is, up to when the last of them moved away.
+pub fn storm<'a>(
+    lab: &DockerLab,
+    level: Level,
+    place: impl Into<Place<'a>>,
+    spec: &ContainerSpec,
+    (containers, at_once): (usize, usize),
+    mtu: u32,
+) -> Result<Vec<Made>> {
+    let events = LinkEvents::of(lab, place)?;
+    thread::scope(|scope| {
+        let starting: Vec<_> = (0..at_once)
+            .map(|turn| {
+                let mine = (turn..containers).step_by(at_once).count();
+                scope.spawn(move || (0..mine).try_for_each(|_| lab.start_detached(level, spec)))
+            })
+            .collect();
+        let joined = starting.into_iter().map(|it| it.join().expect("no panic"));
+        joined.collect::<Result<()>>()
+    })
+    .with_context(|| format!("start {containers} containers at level {level}"))?;
+    let mut moved = 0;
+    let events = events.until(|event| {
+        moved += usize::from(event.is_moved);
+        moved == containers
+    })?;
+    Ok(made(&events, mtu))
+}
+
+#[cfg(test)]
+mod tests;

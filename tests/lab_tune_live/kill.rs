@@ -1,0 +1,47 @@
+//! The agent is killed at any moment, and is away.
+
+use anyhow::Result;
+use mtu_lab::docker::Release;
+
+use crate::checks::{all_is_tuned, killed_at_any_moment};
+use crate::site::Site;
+use crate::state::State;
+
+/// The bench has 200.
+const KILLS: usize = 20;
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn killed_at_any_moment_a_restart_finishes_and_a_revert_restores_every_link() -> Result<()> {
+    killed_at_any_moment(&Site::pod(Release::Machine)?, KILLS)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn killed_at_any_moment_on_a_plain_docker_host_with_a_later_docker() -> Result<()> {
+    killed_at_any_moment(&Site::machine(Release::Trixie)?, KILLS)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn with_the_agent_away_what_is_tuned_stays_and_new_links_are_as_docker_makes_them() -> Result<()> {
+    for release in Release::ALL {
+        let site = Site::pod(release)?;
+        let agent = site.start("links")?;
+        let running = site.containers()?;
+        let running: Vec<_> = running.iter().collect();
+        all_is_tuned(&site, &agent, &running)?;
+        agent.stop()?;
+        let before = State::of(&site.lab, &running)?;
+        let fresh = site.containers()?;
+        let after = State::of(&site.lab, &running)?;
+        assert_eq!(before.differing(&after).len(), 0, "what was there stays");
+        for container in &fresh {
+            assert_eq!(site.lab.link_mtu(container, "eth0")?, 1500, "level {}", container.level());
+        }
+        let all: Vec<_> = running.iter().copied().chain(&fresh).collect();
+        let agent = site.spec("links")?.start(&site.lab)?;
+        all_is_tuned(&site, &agent, &all)?;
+    }
+    Ok(())
+}
