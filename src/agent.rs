@@ -15,6 +15,7 @@ mod news;
 mod paths;
 mod reload;
 mod spread;
+pub mod tuner;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use self::kubernetes::{Connection, KubernetesError, Publishing};
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
+use self::tuner::{Policy, Tuner};
 use crate::discovery::inventory::InventoryError;
 use crate::discovery::path::PathResult;
 use crate::discovery::survey::{Look, Sources, Survey, look};
@@ -48,6 +50,7 @@ use crate::publish::host_file::{HostFileError, HostFiles};
 use crate::publish::http::{BindError, Pages, Server, Status};
 use crate::publish::metrics::{Metrics, SurveyReason};
 use crate::publish::survey_json;
+use crate::publish::tune::Ledger;
 
 /// Where events of other namespaces are not heard, they are walked this often.
 const WALK_INTERVAL: Duration = Duration::from_secs(10);
@@ -86,6 +89,9 @@ pub enum AgentError {
     /// Kubernetes cannot be told anything.
     #[error("publish to Kubernetes")]
     Kubernetes(#[from] KubernetesError),
+    /// No thread to answer new links with.
+    #[error("start the thread that answers new links")]
+    Tuner(#[source] io::Error),
     /// Stop signals are not to be had.
     #[error("listen for SIGTERM and SIGINT")]
     Signal(#[source] io::Error),
@@ -127,9 +133,15 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
-        Publishing::start(connection, &node_name, Arc::clone(&metrics), wall)
+        Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
     });
-    let mut agent = Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), publishing);
+    let policy =
+        Policy { permission: config.tune, all_docker: config.all_docker, maximum: config.max_tuned_mtu };
+    let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
+    let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
+    let tuner = tuner.map_err(AgentError::Tuner)?;
+    let mut agent =
+        Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), (publishing, tuner));
     let ended = tokio::select! {
         result = agent.turn(watch, reload) => result,
         _ = terminate.recv() => Ok(()),
@@ -162,6 +174,7 @@ struct Agent {
     look: Option<Arc<Look>>,
     news: News,
     publishing: Option<Publishing>,
+    tuner: Tuner,
 }
 
 impl Agent {
@@ -172,7 +185,7 @@ impl Agent {
         files: HostFiles,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
-        publishing: Option<Publishing>,
+        (publishing, tuner): (Option<Publishing>, Tuner),
     ) -> Self {
         let now = clock();
         let steady = match files.last_good() {
@@ -188,7 +201,21 @@ impl Agent {
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
-        Self { told, config, unheard, files, metrics, status, damper, steady, paths, look, news, publishing }
+        Self {
+            told,
+            config,
+            unheard,
+            files,
+            metrics,
+            status,
+            damper,
+            steady,
+            paths,
+            look,
+            news,
+            publishing,
+            tuner,
+        }
     }
 
     /// The loop. Ends only when events cannot be heard any more.
@@ -290,6 +317,8 @@ impl Agent {
         if let Some(publishing) = &self.publishing {
             publishing.tell(&survey, &self.steady);
         }
+        let survey = Arc::new(survey);
+        self.tuner.tell(&survey);
         let document = match survey_json::render(&survey) {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),

@@ -12,6 +12,7 @@ use crate::{FINE, USAGE, terminal};
 pub(crate) fn run(args: AgentArgs) -> anyhow::Result<u8> {
     let AgentArgs { standalone, node_name, config, targets, max_dind_mtu, raise_after, .. } = args;
     let AgentArgs { probe_interval, resync_interval, listen, metrics_listen, directory, .. } = args;
+    let AgentArgs { tune, all_docker, .. } = args;
     if !standalone && node_name.is_none() {
         terminal::complain(
             "give --node-name NAME, the Kubernetes node that this runs on, to publish to Kubernetes; or --standalone \
@@ -29,6 +30,8 @@ pub(crate) fn run(args: AgentArgs) -> anyhow::Result<u8> {
         listen,
         metrics_listen,
         directory,
+        tune,
+        all_docker,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;

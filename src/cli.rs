@@ -240,6 +240,15 @@ pub(crate) struct AgentArgs {
     /// Directory of the host files [default: /run/mtu-agent]
     #[arg(long, value_name = "DIRECTORY", env = "MTU_AGENT_DIRECTORY")]
     pub(crate) directory: Option<PathBuf>,
+
+    /// How far tuning may go where somebody opted in: observe, clamp (what TCP announces), links (their MTUs too)
+    /// [default: observe]
+    #[arg(long, value_name = "HOW_FAR", env = "MTU_AGENT_TUNE")]
+    pub(crate) tune: Option<String>,
+
+    /// On a plain docker host: all that docker made is opted in
+    #[arg(long, value_name = "true|false", env = "MTU_AGENT_ALL_DOCKER", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) all_docker: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod inventory;
 pub mod measure;
 pub mod nesting;
+pub mod opt_in;
 pub mod path;
 pub mod role;
 pub mod scope;

@@ -1,6 +1,8 @@
 //! What is true about MTUs, links and paths. No I/O, clock, async, netlink or Kubernetes types.
 
+pub mod answer;
 pub mod damper;
+pub mod dockers;
 pub mod encap;
 pub mod error;
 pub mod evidence;

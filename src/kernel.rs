@@ -10,6 +10,7 @@ pub mod egress;
 pub mod file_watch;
 pub mod host;
 pub mod limits;
+pub mod link_events;
 pub mod links;
 mod netlink;
 pub mod netns;

@@ -9,8 +9,9 @@ use mtu_agent::discovery::survey::{Look, Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::domain::plan::{Mode, Plan};
 use mtu_agent::domain::topology::NetnsIx;
-use mtu_agent::kernel::capability::Capability;
 use mtu_agent::kernel::clamp::{self, Clamp, ClampError};
+use mtu_agent::publish::tune::requirements;
+use mtu_agent::publish::tune::{Ledger, TuneError};
 use mtu_agent::publish::tune_text::Planned;
 use mtu_agent::publish::{tune, tune_json, tune_text};
 
@@ -18,19 +19,10 @@ use crate::cli::{Output, TuneArgs, TuneMode, When};
 use crate::survey::{now, probe};
 use crate::{CHANGES, FINE, UNKNOWN, terminal};
 
-/// What writing in other namespaces takes.
-const NEEDED: [(Capability, &str); 3] = [
-    (Capability::CapNetAdmin, "to set MTUs and nftables"),
-    (Capability::CapSysAdmin, "to enter network namespaces"),
-    (Capability::CapSysPtrace, "to find them by the processes in them"),
-];
-/// No link carries more: as if nothing were given.
-const UNLIMITED: u32 = 65_535;
-
 /// Plans, and does what it was told to do with it; tells the exit code.
 pub(crate) fn run(args: TuneArgs, color: When) -> anyhow::Result<u8> {
     let writes = args.apply || args.revert;
-    let missing = missing();
+    let missing = requirements::missing();
     if writes && !missing.is_empty() {
         bail!("nothing was changed, for it would need {}", missing.join(", "));
     }
@@ -38,7 +30,7 @@ pub(crate) fn run(args: TuneArgs, color: When) -> anyhow::Result<u8> {
 }
 
 fn revert(args: &TuneArgs, color: When) -> anyhow::Result<u8> {
-    let reverted = tune::revert(&args.directory, &doors()?)?;
+    let reverted = tune::revert(&Ledger::new(&args.directory), &doors()?)?;
     let text = match args.output {
         Output::Text => tune_text::reverted(&reverted, terminal::paint(color)),
         Output::Json => tune_json::reverted(&reverted)? + "\n",
@@ -55,8 +47,8 @@ fn plan(args: TuneArgs, missing: &[String], color: When) -> anyhow::Result<u8> {
     let selections = selections(&args);
     let TuneArgs { apply, mode, targets, no_probe, max_dind_mtu, output, directory, .. } = args;
     let look = look(&Sources::default()).context("survey this host")?;
-    let maximum = max_dind_mtu.map_or(UNLIMITED, std::num::NonZeroU32::get);
-    let maximum = LinkMtu::new(maximum).expect("it is not 0");
+    let given = max_dind_mtu.and_then(|mtu| LinkMtu::new(mtu.get()).ok());
+    let maximum = given.unwrap_or(LinkMtu::LARGEST_USEFUL);
     let survey = Survey::conclude(look, probe(targets, no_probe)?, maximum, now());
     let chosen = choose(&survey, &selections)?;
     // After the look, so that a container which came meanwhile is not one without a door.
@@ -71,7 +63,11 @@ fn plan(args: TuneArgs, missing: &[String], color: When) -> anyhow::Result<u8> {
     let plan = Plan::new(&survey.look.topology, &opted_in, mode, &clamped);
     if apply {
         let steps = tune::steps(&survey.look, &doors, &plan.changes)?;
-        tune::apply(&directory, &doors, &steps, |step| tracing::debug!(step = step.what(), "write"))?;
+        let ledger = Ledger::new(&directory);
+        if !steps.is_empty() {
+            tune::prune(&ledger, &doors).map_err(TuneError::from)?;
+        }
+        tune::apply(&ledger, &doors, &steps, |step| tracing::debug!(step = step.what(), "write"))?;
     }
     let planned = Planned { survey: &survey, chosen: &chosen, plan: &plan, notes: &notes, applied: apply };
     let text = match output {
@@ -86,12 +82,6 @@ fn plan(args: TuneArgs, missing: &[String], color: When) -> anyhow::Result<u8> {
     } else {
         CHANGES
     })
-}
-
-fn missing() -> Vec<String> {
-    let held = Capability::held();
-    let lacking = NEEDED.into_iter().filter(|(capability, _)| !held.contains(capability));
-    lacking.map(|(capability, why)| format!("{capability} {why}")).collect()
 }
 
 fn selections(args: &TuneArgs) -> Vec<Selection> {

@@ -1,5 +1,8 @@
 //! What the agent asks of the API server, request by request, in virtual time.
 
+#[path = "kube_agent/opt_ins.rs"]
+mod opt_ins;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use mtu_agent::discovery::identity::Identity;
 use mtu_agent::discovery::survey::{Look, Survey};
 use mtu_agent::domain::link::{Ifindex, Link, LinkKind};
 use mtu_agent::domain::mtu::{IpFamily, LinkMtu};
+use mtu_agent::domain::permission::Permission;
 use mtu_agent::domain::steady::SteadyMtu;
 use mtu_agent::domain::topology::{Netns, Place, Route, Routes, Topology};
 use mtu_agent::publish::kubernetes::node_mtu::NodeMtu;
@@ -44,7 +48,12 @@ struct Run {
 }
 
 impl Run {
+    /// Of an agent that tunes nothing.
     async fn start() -> Result<Self> {
+        Self::start_tuning(Permission::Observe).await
+    }
+
+    async fn start_tuning(tune: Permission) -> Result<Self> {
         let server = ApiServer::start().await?;
         server.put(serde_json::to_value(NodeMtu::crd())?);
         let node = server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}));
@@ -59,7 +68,7 @@ impl Run {
         let client = server.client_in_process_without_retries(None);
         let metrics = Arc::new(Metrics::new());
         let connection = Connection { client, owner: Some(owner) };
-        let publishing = Publishing::start(connection, NODE, Arc::clone(&metrics), wall);
+        let publishing = Publishing::start(connection, NODE, tune, Arc::clone(&metrics), wall);
         Ok(Self { server, publishing, metrics, node_uid })
     }
 

@@ -5,6 +5,8 @@
 mod crash;
 #[path = "lab_tune/downloads.rs"]
 mod downloads;
+#[path = "lab_tune/live.rs"]
+mod live;
 #[path = "lab_tune/revert.rs"]
 mod revert;
 #[path = "lab_tune/state.rs"]

@@ -19,7 +19,7 @@ const PUBLISHED: &str = "mtu_agent_published_dind_mtu_bytes";
 const UNREACHABLE: &str = "mtu_agent_publish_total{object=\"nodemtu\",result=\"unreachable\"}";
 // What is logged of trouble, once.
 const NOT_UP_TO_DATE: &str = "the NodeMtu is not up to date; it is tried again";
-const NOT_HEARD: &str = "changes of this node's pods are not heard; it is tried again";
+const NOT_HEARD: &str = "changes are not heard; what is known stays, and it is tried again";
 
 /// A node with a pod of 1450, and an API server on the node's loopback.
 struct Cluster {

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::domain::mtu::LinkMtu;
+use crate::domain::permission::{NoPermission, Permission};
 use crate::probes::resolve::{Target, TargetError};
 
 /// More would be a scan: each is probed from every node.
@@ -34,6 +35,10 @@ pub struct Knobs {
     pub metrics_listen: Option<SocketAddr>,
     /// Directory of the host files.
     pub directory: Option<PathBuf>,
+    /// How far tuning may go.
+    pub tune: Option<String>,
+    /// Whether all that docker made on a plain docker host is opted in.
+    pub all_docker: Option<bool>,
 }
 
 /// What the agent does. Whatever is in here is possible.
@@ -43,6 +48,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Largest safe MTU to publish.
     pub max_dind_mtu: LinkMtu,
+    /// Largest MTU that nested links keep where a larger one would be fine: the same, if it was given.
+    pub max_tuned_mtu: LinkMtu,
     /// How long a larger safe MTU must last before it is published.
     pub raise_after: Duration,
     /// How often a known path MTU is checked.
@@ -55,6 +62,10 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Directory of the host files.
     pub directory: PathBuf,
+    /// How far tuning may go.
+    pub tune: Permission,
+    /// Whether all that docker made on a plain docker host is opted in.
+    pub all_docker: bool,
 }
 
 /// A configuration that was refused; whatever ran goes on as it was.
@@ -98,6 +109,9 @@ pub enum ConfigError {
         /// What was given.
         value: u32,
     },
+    /// A word that names no permission.
+    #[error("take what tune is")]
+    Tune(#[source] NoPermission),
     /// A duration that is none, or is out of range.
     #[error("{knob} is {value:?}: give a duration from {least:?} to {most:?}, such as 90s, 10m or 1h 30m")]
     Duration {
@@ -128,6 +142,7 @@ impl ConfigError {
             Self::Syntax { .. } => "syntax",
             Self::Target { .. } | Self::TooManyTargets { .. } => "targets",
             Self::MaxDindMtu { .. } | Self::Duration { .. } => "range",
+            Self::Tune(_) => "tune",
             Self::NeedsRestart { .. } => "restart",
         }
     }
@@ -154,6 +169,8 @@ impl Knobs {
             listen: self.listen.or(others.listen),
             metrics_listen: self.metrics_listen.or(others.metrics_listen),
             directory: self.directory.or(others.directory),
+            tune: self.tune.or(others.tune),
+            all_docker: self.all_docker.or(others.all_docker),
         }
     }
 }
@@ -163,14 +180,16 @@ impl TryFrom<Knobs> for Config {
 
     fn try_from(knobs: Knobs) -> Result<Self, ConfigError> {
         let Knobs { targets, max_dind_mtu, raise_after, probe_interval, resync_interval, .. } = knobs;
-        let Knobs { listen, metrics_listen, directory, .. } = knobs;
+        let Knobs { listen, metrics_listen, directory, tune, all_docker, .. } = knobs;
         let maximum = max_dind_mtu.unwrap_or(LinkMtu::DOCKER_DEFAULT.get());
         let usable = Some(maximum).filter(|value| (576..=65_535).contains(value));
         let usable = usable.and_then(|value| LinkMtu::new(value).ok());
+        let max_dind = usable.ok_or(ConfigError::MaxDindMtu { value: maximum })?;
         let (second, day) = (Duration::from_secs(1), Duration::from_hours(24));
         Ok(Self {
             targets: self::targets(&targets.unwrap_or_default())?,
-            max_dind_mtu: usable.ok_or(ConfigError::MaxDindMtu { value: maximum })?,
+            max_dind_mtu: max_dind,
+            max_tuned_mtu: if max_dind_mtu.is_some() { max_dind } else { LinkMtu::LARGEST_USEFUL },
             raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO, day)?,
             probe_interval: duration("probe_interval", probe_interval, Duration::from_mins(1), second, day)?,
             resync_interval: duration(
@@ -183,6 +202,8 @@ impl TryFrom<Knobs> for Config {
             listen: listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9817))),
             metrics_listen,
             directory: directory.unwrap_or_else(|| "/run/mtu-agent".into()),
+            tune: tune.map_or(Ok(Permission::Observe), |word| word.parse()).map_err(ConfigError::Tune)?,
+            all_docker: all_docker.unwrap_or(false),
         })
     }
 }
@@ -198,6 +219,12 @@ impl Config {
         }
         if new.directory != self.directory {
             return Err(ConfigError::NeedsRestart { knob: "directory" });
+        }
+        if new.tune != self.tune {
+            return Err(ConfigError::NeedsRestart { knob: "tune" });
+        }
+        if new.all_docker != self.all_docker {
+            return Err(ConfigError::NeedsRestart { knob: "all_docker" });
         }
         Ok(new)
     }

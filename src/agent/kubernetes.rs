@@ -2,13 +2,17 @@
 //!
 //! ```text
 //!  surveys ──► latest report ──┐
-//!  pods of the node (watch) ───┴──► NodeMtu's status ──► pace ──► apply
+//!  pods of the node (watch) ─┬─┴──► NodeMtu's status ──► pace ──► apply
+//!  namespaces (watch) ───────┴────► opt-ins to tuning
 //! ```
 //!
 //! Nothing of the API server is needed to start, and nothing that it does or fails to do reaches the loop: a report
 //! replaces the one before, whether that was written or not.
 
 mod backoff;
+mod follow;
+mod namespaces;
+mod opt_ins;
 mod owner;
 mod pace;
 mod pods;
@@ -26,14 +30,16 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::crypto::ring;
 use tracing::warn;
 
+use self::follow::Known;
 use self::owner::owner;
 use self::publisher::Publisher;
 use self::writer::Writer;
 use crate::agent::spread::seed;
+use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
+use crate::domain::permission::Permission;
 use crate::domain::steady::SteadyMtu;
 use crate::publish::kubernetes::client::named;
-use crate::publish::kubernetes::node_mtu::pods::Pods;
 use crate::publish::kubernetes::node_mtu::report::NodeReport;
 use crate::publish::metrics::Metrics;
 
@@ -79,30 +85,43 @@ impl Connection {
 #[derive(Debug)]
 pub struct Publishing {
     reports: watch::Sender<Option<Arc<NodeReport>>>,
+    opt_ins: watch::Receiver<OptIns>,
     _tasks: JoinSet<()>,
 }
 
 impl Publishing {
-    /// Begins; `wall` dates what is told.
+    /// Begins; `wall` dates what is told. What namespaces say of tuning is asked for only if `tune` lets anything be
+    /// tuned: it takes a permission that no other agent needs.
     pub fn start(
         connection: Connection,
         node_name: &str,
+        tune: Permission,
         metrics: Arc<Metrics>,
         wall: fn() -> Timestamp,
     ) -> Self {
         let Connection { client, owner } = connection;
         let (reports, latest) = watch::channel(None);
-        let (pods, known) = watch::channel(Pods::new());
+        let (pods, known_pods) = watch::channel(Known::default());
+        let (asked, opt_ins) = watch::channel(OptIns::default());
         let writer = Writer::new(client.clone(), node_name, owner);
         let publisher = Publisher::new(writer, node_name, metrics, wall);
-        let name = node_name.to_owned();
         let mut tasks = JoinSet::new();
-        tasks.spawn(publisher.run(latest, known));
-        tasks.spawn(async move {
-            sleep(pace::SPREAD.mul_f64(seed(&name, "pods"))).await;
-            pods::follow(client, name, pods).await;
+        tasks.spawn(publisher.run(latest, known_pods.clone()));
+        let labels = (tune > Permission::Observe).then(|| {
+            let (labels, known) = watch::channel(Known::default());
+            let follow = namespaces::follow(client.clone(), node_name.to_owned(), labels);
+            tasks.spawn(apart(node_name, "namespaces", follow));
+            known
         });
-        Self { reports, _tasks: tasks }
+        tasks.spawn(opt_ins::keep(known_pods, labels, asked));
+        let follow = pods::follow(client, node_name.to_owned(), pods);
+        tasks.spawn(apart(node_name, "pods", follow));
+        Self { reports, opt_ins, _tasks: tasks }
+    }
+
+    /// How far pods of this node ask to be tuned. While nobody answers, the last ones stay.
+    pub fn opt_ins(&self) -> watch::Receiver<OptIns> {
+        self.opt_ins.clone()
     }
 
     /// Has this published, if it is news.
@@ -118,7 +137,20 @@ impl Publishing {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "both tasks are edges: what paces them takes `now`")]
+/// Begins within ten seconds, apart from other nodes.
+fn apart<F: Future<Output = ()>>(
+    node_name: &str,
+    purpose: &str,
+    task: F,
+) -> impl Future<Output = ()> + use<F> {
+    let wait = pace::SPREAD.mul_f64(seed(node_name, purpose));
+    async move {
+        sleep(wait).await;
+        task.await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tasks are edges: what paces them takes `now`")]
 fn clock() -> Instant {
     Instant::now()
 }

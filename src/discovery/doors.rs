@@ -23,6 +23,16 @@ impl Doors {
         Ok(Self { by_inode: all.map(|netns| (netns.inode(), netns)).collect(), are_all })
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &NetnsFile> {
+        self.by_inode.values()
+    }
+
+    /// The way into the namespace with this inode, for somebody who keeps it open: it lives as long as that.
+    pub fn take(&mut self, inode: u64) -> Option<NetnsFile> {
+        self.by_inode.remove(&inode)
+    }
+
     /// The way into the namespace with this inode.
     pub fn get(&self, inode: u64) -> Option<&NetnsFile> {
         self.by_inode.get(&inode)

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::dockers;
 use crate::domain::link::{Link, LinkKind, LinkRef};
 use crate::domain::topology::{HOST, NetnsIx, Topology};
 
@@ -211,15 +212,12 @@ pub fn role(topology: &Topology, at: LinkRef<NetnsIx>) -> Role {
 }
 
 fn bridge(name: &str) -> Role {
-    let is_hex = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let numbered = |prefix| {
         name.strip_prefix(prefix).is_some_and(|number: &str| number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    if name == "docker0" {
+    if dockers::is_default_bridge(name) {
         Role::DockerBridge
-    } else if name == "docker_gwbridge"
-        || name.strip_prefix("br-").is_some_and(|id| id.len() == 12 && is_hex(id))
-    {
+    } else if dockers::is_network(name) {
         Role::DockerNetwork
     } else if numbered("podman") || numbered("cni-podman") {
         Role::PodmanBridge

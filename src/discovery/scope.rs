@@ -1,10 +1,13 @@
 //! Which namespaces the user opts in, by what people call them.
 
 use super::identity::Identity;
+use super::opt_in::OptIns;
 use super::role::{Maker, Role, role};
 use super::survey::{Look, Survey};
 use super::who::{self, WhoError};
 use crate::domain::link::LinkRef;
+use crate::domain::mtu::LinkMtu;
+use crate::domain::permission::Permission;
 use crate::domain::safe::SafeMtu;
 use crate::domain::scope::OptedIn;
 use crate::domain::topology::{HOST, NetnsIx, Place};
@@ -93,19 +96,44 @@ fn chosen(survey: &Survey, selection: &Selection) -> Result<Chosen, ScopeError> 
             (netns, dockers_end(&survey.look, netns).filter(|_| !is_pod))
         }
     };
-    let safe = survey.safe_mtu_inside(netns);
-    let most = safe.map(|safe| safe.mtu);
-    let is_dockers = |at| role(topology, at).maker() == Maker::Docker;
-    let mut opted_in = match selection {
-        Selection::AllDocker => OptedIn::docker_host(topology, is_dockers, most),
-        Selection::Pod(_) | Selection::Container(_) | Selection::Netns(_) => {
+    Ok(Chosen::new(survey, netns, own, survey.bounds.maximum))
+}
+
+impl Chosen {
+    /// What is nested in `netns`: in the host's own, what docker made.
+    fn new(survey: &Survey, netns: NetnsIx, own: Option<LinkRef<NetnsIx>>, maximum: LinkMtu) -> Self {
+        let topology = &survey.look.topology;
+        let safe = survey.safe_mtu_under(netns, maximum);
+        let most = safe.map(|safe| safe.mtu);
+        let is_dockers = |at| role(topology, at).maker() == Maker::Docker;
+        let mut opted_in = if netns == HOST {
+            OptedIn::docker_host(topology, is_dockers, most)
+        } else {
             OptedIn::nested_in(topology, netns, own, most)
+        };
+        if safe.is_none() {
+            opted_in.links.clear();
         }
-    };
-    if safe.is_none() {
-        opted_in.links.clear();
+        Self { opted_in, safe }
     }
-    Ok(Chosen { opted_in, safe })
+}
+
+/// The pods that ask for something, with what they ask for. `maximum` is what no nested link may exceed anywhere.
+pub fn opted_in_pods(survey: &Survey, opt_ins: &OptIns, maximum: LinkMtu) -> Vec<(Chosen, Permission)> {
+    let Look { topology, identities, .. } = &*survey.look;
+    let namespaces = topology.iter().zip(identities);
+    let pods = namespaces.filter(|((_, netns), _)| netns.place.level() == Some(1));
+    let asked = |((netns, _), identity): ((NetnsIx, _), &Identity)| {
+        let permission = opt_ins.pods.get(identity.pod_uid.as_ref()?)?;
+        Some((Chosen::new(survey, netns, None, maximum), *permission))
+    };
+    pods.filter_map(asked).collect()
+}
+
+/// A plain docker host as a whole.
+pub fn docker_host(survey: &Survey, maximum: LinkMtu) -> Result<Chosen, ScopeError> {
+    refuse_pods(&survey.look)?;
+    Ok(Chosen::new(survey, HOST, None, maximum))
 }
 
 fn nested(

@@ -175,7 +175,13 @@ impl Survey {
 
     /// What may be used inside of one namespace, whatever the host's others can do; `None` as above.
     pub fn safe_mtu_inside(&self, netns: NetnsIx) -> Option<SafeMtu> {
-        let inside = |family| self.look.topology.safe_mtu_inside(netns, family, &self.bounds);
+        self.safe_mtu_under(netns, self.bounds.maximum)
+    }
+
+    /// The same with another maximum.
+    pub fn safe_mtu_under(&self, netns: NetnsIx, maximum: LinkMtu) -> Option<SafeMtu> {
+        let bounds = Bounds { maximum, ..self.bounds.clone() };
+        let inside = |family| self.look.topology.safe_mtu_inside(netns, family, &bounds);
         let least = IpFamily::ALL.into_iter().filter_map(inside).min_by_key(|safe| safe.mtu);
         least.filter(|safe| safe.mtu.get() >= SMALLEST_USEFUL)
     }

@@ -77,6 +77,9 @@ impl LinkMtu {
     /// Docker's own default for a bridge, which a safe value never exceeds unless told so.
     pub const DOCKER_DEFAULT: Self = Self(NonZeroU32::new(1500).expect("1500 is not 0"));
 
+    /// No IP packet is larger.
+    pub const LARGEST_USEFUL: Self = Self(NonZeroU32::new(65_535).expect("65535 is not 0"));
+
     /// Refuses 0.
     pub fn new(bytes: u32) -> Result<Self, MtuError> {
         NonZeroU32::new(bytes).map(Self).ok_or(MtuError::Zero)

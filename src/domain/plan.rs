@@ -189,7 +189,8 @@ fn too_large(topology: &Topology, opted_in: &OptedIn) -> impl Iterator<Item = (L
     })
 }
 
-fn loses_ipv6(from: LinkMtu, to: LinkMtu) -> bool {
+/// Whether a link that is lowered so would lose its IPv6 addresses.
+pub(super) fn loses_ipv6(from: LinkMtu, to: LinkMtu) -> bool {
     let least = IpFamily::V6.minimum_mtu().as_link_mtu();
     from >= least && to < least
 }

@@ -2,10 +2,12 @@
 //!
 //! The host's uplink, `lo`, and the veth that a CNI gave a pod, either end of it, are in no scope.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::answer::{Ground, Rules};
 use super::link::{Link, LinkKind, LinkRef};
 use super::mtu::{IpFamily, LinkMtu};
+use super::safe::MeasuredPath;
 use super::topology::{HOST, NetnsIx, Topology};
 
 /// One namespace that was opted in: a pod, a container, or a plain docker host.
@@ -66,6 +68,28 @@ impl OptedIn {
         };
         links.extend(topology.links_towards(HOST, &inside).filter(of_docker));
         Self { netns: HOST, links, most }
+    }
+
+    /// What to answer to links that come from now on, in each namespace where that may be done. One without a way out
+    /// has no limit, and none where nothing is known to be safe.
+    pub fn rules(&self, topology: &Topology, measured: &[MeasuredPath]) -> BTreeMap<NetnsIx, Rules> {
+        let Some(most) = self.most else { return BTreeMap::new() };
+        let mut namespaces: BTreeMap<NetnsIx, BTreeSet<_>> = BTreeMap::from([(self.netns, BTreeSet::new())]);
+        for at in &self.links {
+            namespaces.entry(at.netns).or_default().insert(at.ifindex);
+        }
+        let rules = |(netns, in_scope)| {
+            let ground = match netns {
+                HOST => Ground::Host,
+                _ if netns == self.netns => Ground::OptedIn,
+                _ => Ground::Nested,
+            };
+            let ways_out = IpFamily::ALL.into_iter().filter_map(|family| topology.way_out(netns, family));
+            let ways_out = ways_out.map(|way_out| way_out.ifindex).collect();
+            let cap = topology.effective_mtu(netns, measured)?.min(most);
+            Some((netns, Rules { ground, cap, ways_out, in_scope }))
+        };
+        namespaces.into_iter().filter_map(rules).collect()
     }
 }
 

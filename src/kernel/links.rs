@@ -67,14 +67,14 @@ impl RouteSocket {
     }
 }
 
-fn message(ifindex: Ifindex) -> LinkMessage {
+pub(super) fn message(ifindex: Ifindex) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = ifindex.get();
     message
 }
 
 /// `None` for a link without an MTU, which no packet can use.
-fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
+pub(super) fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError> {
     let (header, attributes) =
         payload.split_at_checked(HEADER_BYTES).ok_or_else(|| DecodeError::from("ifinfomsg cut short"))?;
     let word = |at: usize| parse_u32(&header[at..at + 4]);

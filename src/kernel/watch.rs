@@ -228,7 +228,7 @@ fn receive(socket: &Socket, scope: Scope) -> Result<Option<Kind>, Errno> {
 }
 
 /// As large as asked for, if we may: beyond `net.core.rmem_max` it takes `CAP_NET_ADMIN`. Tells what it is now.
-fn grow_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
+pub(super) fn grow_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
     if set_socket_recv_buffer_size_force(socket, bytes).is_err() {
         set_socket_recv_buffer_size(socket, bytes)?;
     }

@@ -1,14 +1,14 @@
 //! Every metric, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
-//! most 150 series with two targets, whatever is on the node.
+//! most 150 series with two targets, whatever is on the node, and 15 more where something may be tuned.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, TextEncoder};
 
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::survey::Survey;
@@ -29,10 +29,10 @@ mod process;
 mod register;
 mod shown;
 
-use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, VERDICTS};
+use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, TUNE_RESULTS, TUNED, VERDICTS};
 use shown::{KernelCounter, Shown};
 
-pub use names::SurveyReason;
+pub use names::{SurveyReason, TuneResult, Tuned};
 pub use prometheus::TEXT_FORMAT;
 
 /// Every metric of one agent.
@@ -70,6 +70,11 @@ pub struct Metrics {
     published_at: Shown<1>,
     config_is_current: Shown<0>,
     config_loaded: Shown<0>,
+
+    tune_pending: Shown<0>,
+    tune_writes: IntCounterVec,
+    tune_answer: HistogramVec,
+    tuned_namespaces: Shown<0>,
 
     icmp_unreachable_sent: KernelCounter<0>,
     icmp6_packet_too_big_sent: KernelCounter<0>,
@@ -192,6 +197,35 @@ impl Metrics {
     /// A configuration was refused; the one before goes on.
     pub fn config_refused(&self) {
         self.config_is_current.set(Some(0.0));
+    }
+
+    /// So many changes would be made where somebody opted in, and are not.
+    pub fn tune_pending(&self, changes: usize) {
+        self.tune_pending.set(u32::try_from(changes).ok().map(f64::from));
+    }
+
+    /// Something may be written from now on: what counts that is there from 0 on.
+    pub fn tuning_begins(&self) {
+        for (what, result) in TUNED.iter().flat_map(|what| TUNE_RESULTS.map(|result| (what, result))) {
+            self.tune_writes.with_label_values(&[what, result]);
+        }
+        self.tune_answer.with_label_values::<&str>(&[]);
+        self.tuned_namespaces(0);
+    }
+
+    /// Something was written to tune it, or not.
+    pub fn count_tune_write(&self, what: Tuned, result: TuneResult) {
+        self.tune_writes.with_label_values(&[what.name(), result.name()]).inc();
+    }
+
+    /// A new link was answered `after` it was told.
+    pub fn observe_tune_answer(&self, after: Duration) {
+        self.tune_answer.with_label_values::<&str>(&[]).observe(after.as_secs_f64());
+    }
+
+    /// New links of so many namespaces are answered now.
+    pub fn tuned_namespaces(&self, namespaces: usize) {
+        self.tuned_namespaces.set(u32::try_from(namespaces).ok().map(f64::from));
     }
 
     /// The host's own counters were read.

@@ -9,8 +9,6 @@
 //! to take everything back. What is recorded is restored only to the link that it was of (same namespace, name, kind
 //! and other end), and only if that still has what we gave it.
 
-use std::path::Path;
-
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
@@ -18,13 +16,22 @@ use crate::domain::link::LinkRef;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::{Change, Turn, taken_back};
 use crate::domain::topology::NetnsIx;
-use crate::kernel::RouteSocket;
 
+mod follow;
+mod ledger;
+mod prune;
 mod record;
+pub mod requirements;
+mod revert;
 mod step;
 
-pub use record::{NetnsId, Record, RecordError, RecordFile, RecordedClamp, RecordedLink, TUNE_JSON};
+pub use ledger::{Ledger, Session, TUNE_JSON};
+pub use prune::prune;
+pub use record::{NetnsId, Record, RecordError, RecordedClamp, RecordedLink};
+pub use revert::{RevertError, Reverted, revert, revert_some};
 pub use step::{Done, StepError};
+
+use follow::{Whereabouts, follow};
 
 /// A plan that was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +102,16 @@ impl Step {
         }
     }
 
+    /// As something that an agent does by itself.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        match &mut self {
+            Self::Link { link, .. } => link.is_live = true,
+            Self::Clamp(clamp) => clamp.is_live = true,
+        }
+        self
+    }
+
     fn netns(&self) -> NetnsId {
         match self {
             Self::Link { link, .. } => link.netns,
@@ -127,13 +144,16 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
         let link = look.topology.link(at)?;
         let (name, kind) = (link.name.clone(), link.kind.name().to_owned());
         let linked = link.linked.map(|linked| linked.ifindex);
-        let (called, ifindex) = (called.clone(), link.ifindex);
-        let link = RecordedLink { netns, called, ifindex, name, kind, linked, was: from, written: vec![to] };
+        let is_whole_pair = link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns == at.netns);
+        let (called, ifindex, written) = (called.clone(), link.ifindex, vec![to]);
+        let (was, is_live) = (from, false);
+        let link =
+            RecordedLink { netns, called, ifindex, name, kind, linked, was, written, is_whole_pair, is_live };
         Some(Step::Link { link, to })
     };
     Ok(match change {
         Change::LinkMtu { at, from, to } => recorded(at, from, to),
-        Change::Clamp { netns: _ } => Some(Step::Clamp(RecordedClamp { netns, called })),
+        Change::Clamp { netns: _ } => Some(Step::Clamp(RecordedClamp { netns, called, is_live: false })),
         Change::Unclamp { netns: _ } => None, // what is taken back comes from the record
     })
 }
@@ -148,28 +168,22 @@ fn netns_id(look: &Look, doors: &Doors, netns: NetnsIx) -> Result<Option<NetnsId
     }
 }
 
-/// Carries the steps out in their order, and calls `before` each; what was there is recorded in `directory` first.
+/// Carries the steps out in their order, and calls `before` each; what was there is recorded first. Tells what came of
+/// each.
 pub fn apply(
-    directory: &Path,
+    ledger: &Ledger,
     doors: &Doors,
     steps: &[Step],
     mut before: impl FnMut(&Step),
-) -> Result<(), TuneError> {
+) -> Result<Vec<Done>, TuneError> {
     if steps.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let file = RecordFile::lock(directory)?;
-    let known = file.load()?;
-    let mut record = known.clone();
-    prune(&mut record, doors);
-    for step in steps {
-        match step {
-            Step::Link { link, .. } => record.add_link(link.clone()),
-            Step::Clamp(clamp) => record.add_clamp(clamp.clone()),
-        }
-    }
-    file.store(&record)?;
+    let session = ledger.session()?;
+    let known = session.load()?;
+    session.update(|record| steps.iter().for_each(|step| record.add(step)))?;
     let mut written = Vec::new();
+    let mut all = Vec::new();
     for step in steps {
         before(step);
         let done = carry_out(doors, step);
@@ -177,15 +191,18 @@ pub fn apply(
         if needs_taking_back(step, &done) {
             written.push(step);
         }
-        if let Err(source) = done {
-            let left = take_back(doors, written);
-            if left.is_empty() {
-                file.store(&known)?;
+        match done {
+            Ok(done) => all.push(done),
+            Err(source) => {
+                let left = take_back(doors, written);
+                if left.is_empty() {
+                    session.update(|record| record.restore(&known, steps))?;
+                }
+                return Err(TuneError::Refused { what: step.what(), left, source });
             }
-            return Err(TuneError::Refused { what: step.what(), left, source });
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// A bridge was not written if it followed its ports, and does not follow them back if somebody set it before.
@@ -193,18 +210,6 @@ fn needs_taking_back(step: &Step, done: &Result<Done, StepError>) -> bool {
     match step {
         Step::Link { .. } => true,
         Step::Clamp(_) => !matches!(done, Ok(Done::WasSo | Done::Gone)),
-    }
-}
-
-/// Forgets what is gone, so that the record of a pod that lives for months does not grow with its containers.
-fn prune(record: &mut Record, doors: &Doors) {
-    record.forget_namespaces(doors);
-    let namespaces: Vec<_> = record.links.iter().map(|link| link.netns).collect();
-    for netns in namespaces {
-        let links =
-            netns.door(doors).and_then(|door| door.run(|| RouteSocket::open()?.links(None)).ok()?.ok());
-        let Some(links) = links else { continue };
-        record.links.retain(|recorded| recorded.netns != netns || links.iter().any(|link| recorded.is(link)));
     }
 }
 
@@ -221,7 +226,11 @@ fn take_back(doors: &Doors, written: Vec<&Step>) -> Vec<String> {
     let failed = |step: &Step| {
         let netns = step.netns().door(doors)?;
         let restored = match step {
-            Step::Link { link, .. } => step::restore(netns, link, link.was),
+            Step::Link { link, .. } => match follow(doors, link) {
+                Ok(Whereabouts::Found(at)) => step::restore(&at, link),
+                Ok(Whereabouts::Gone | Whereabouts::Unseen) => return None,
+                Err(error) => Err(error),
+            },
             Step::Clamp(_) => step::unclamp(netns),
         };
         restored.err().map(|error| format!("{} ({})", step.what(), whole(&error)))
@@ -229,73 +238,8 @@ fn take_back(doors: &Doors, written: Vec<&Step>) -> Vec<String> {
     taken_back(written, |step| step.turn()).into_iter().filter_map(failed).collect()
 }
 
-/// One thing that was recorded, and what came of taking it back.
-#[derive(Debug)]
-pub struct Reverted {
-    /// What people called its namespace.
-    pub called: String,
-    /// The link with the MTU that it had; `None` for the clamp.
-    pub link: Option<(String, LinkMtu)>,
-    /// What came of it. What was refused, or cannot be reached from here, stays recorded.
-    pub outcome: Result<Done, RevertError>,
-}
-
-/// Something that was not taken back.
-#[derive(Debug, thiserror::Error)]
-pub enum RevertError {
-    /// Refused.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// It may be there, where it cannot be seen.
-    #[error(
-        "no process and no file that is seen here leads into its namespace: run with the host's pids (hostPID, docker \
-         run --pid=host) and CAP_SYS_PTRACE"
-    )]
-    NoDoor,
-}
-
-/// Takes back everything that the record in `directory` tells of.
-pub fn revert(directory: &Path, doors: &Doors) -> Result<Vec<Reverted>, TuneError> {
-    let file = RecordFile::lock(directory)?;
-    let record = file.load()?;
-    let mut left = record.clone();
-    left.links.clear();
-    left.clamps.clear();
-    let mut reverted = Vec::new();
-    for link in taken_back(record.links, turn) {
-        let outcome = in_netns(doors, link.netns, |netns| step::restore(netns, &link, link.was));
-        let (called, name, was) = (link.called.clone(), link.name.clone(), link.was);
-        if outcome.is_err() {
-            left.links.insert(0, link); // in the order in which they were written
-        }
-        reverted.push(Reverted { called, link: Some((name, was)), outcome });
-    }
-    for clamp in record.clamps {
-        let outcome = in_netns(doors, clamp.netns, step::unclamp);
-        let called = clamp.called.clone();
-        if outcome.is_err() {
-            left.clamps.push(clamp);
-        }
-        reverted.push(Reverted { called, link: None, outcome });
-    }
-    file.store(&left)?;
-    Ok(reverted)
-}
-
 /// An error with its causes, in one line.
 pub(super) fn whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn in_netns(
-    doors: &Doors,
-    netns: NetnsId,
-    work: impl FnOnce(&crate::kernel::netns::NetnsFile) -> Result<Done, StepError>,
-) -> Result<Done, RevertError> {
-    match netns.door(doors) {
-        Some(netns) => Ok(work(netns)?),
-        None if doors.are_all => Ok(Done::Gone),
-        None => Err(RevertError::NoDoor),
-    }
 }

@@ -12,7 +12,7 @@ use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::domain::plan::{Mode, Plan};
 use mtu_agent::kernel::RouteSocket;
-use mtu_agent::publish::tune::{Step, apply, steps};
+use mtu_agent::publish::tune::{Ledger, Step, apply, steps};
 use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, NetnsLab, Place, Process, Ptb, Signal};
 use rustix::process::{getpid, kill_process};
 
@@ -135,7 +135,7 @@ fn a_plan_is_applied_until_something_happens() -> Result<()> {
         *to = LinkMtu::new(60)?; // no link of IPv4 has less than 68
     }
     let mut position = 0;
-    let done = apply(Path::new("/run/mtu-agent"), &doors, &steps, |_| {
+    let done = apply(&Ledger::new(Path::new("/run/mtu-agent")), &doors, &steps, |_| {
         if what == "kill" && position == at {
             kill_process(getpid(), Signal::KILL).expect("it is our own");
         }

@@ -3,9 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use mtu_agent::agent::kubernetes::{Connection, Publishing};
+use mtu_agent::domain::permission::Permission as Tune;
 use mtu_agent::publish::kubernetes::names;
+use mtu_agent::publish::metrics::Metrics;
 use mtu_lab::api_server::{ApiServer, Recorded};
 use serde_json::{Value, json};
 
@@ -88,6 +93,24 @@ async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()
     server.wait_for_object("NodeMtu", "", "node-1", |it| it["status"].is_object()).await;
     server.wait_for_watch("/api/v1/pods").await;
     wait_for_use(&server, &rules).await;
+    assert_nothing_is_refused(&server, &rules);
+    Ok(())
+}
+
+/// What the component for tuning allows besides is what it asks for besides.
+#[tokio::test]
+async fn so_does_one_that_tunes() -> Result<()> {
+    let objects = overlay("tuning");
+    let server = server(&objects, "mtu-agent", "mtu-agent").await?;
+    let rules = allowed(&objects, "mtu-agent", "mtu-agent");
+    let added: BTreeSet<_> = rules.difference(&allowed(&base(), "mtu-agent", "mtu-agent")).cloned().collect();
+    assert_eq!(added.len(), 2, "{added:?}");
+    let connection = Connection { client: server.client_of(TOKEN), owner: None };
+    let metrics = Arc::new(Metrics::new());
+    let _publishing = Publishing::start(connection, "node-1", Tune::Clamp, metrics, || Timestamp::UNIX_EPOCH);
+
+    wait_for_use(&server, &added).await;
+    server.wait_for_watch("/api/v1/pods").await;
     assert_nothing_is_refused(&server, &rules);
     Ok(())
 }

@@ -6,7 +6,7 @@ use mtu_agent::discovery::survey::Sources;
 use mtu_agent::publish::host_file;
 use serde_json::{Value, json};
 
-use super::documents::{find, items, object, text, texts};
+use super::documents::{find, is, items, object, text, texts};
 use super::{base, kustomize};
 
 /// The capabilities that docs/agent.md names, as Kubernetes spells them.
@@ -49,8 +49,12 @@ fn the_documentation_names_the_same_capabilities() {
 }
 
 #[test]
-fn the_component_for_tuning_adds_two_capabilities_and_host_pids() {
-    let objects = kustomize::overlay("tuning");
+fn the_component_for_tuning_adds_two_capabilities_host_pids_and_one_role() {
+    let mut objects = kustomize::overlay("tuning");
+    for kind in ["ClusterRole", "ClusterRoleBinding"] {
+        let added = objects.iter().position(|object| is(object, kind, "mtu-agent-tuning"));
+        objects.remove(added.expect("it is there"));
+    }
     let (pod, container) = agent(&objects);
     let mut expected = kustomize::overlay("default");
     let daemon_set = expected.iter_mut().find(|object| object["kind"] == "DaemonSet").expect("it is there");

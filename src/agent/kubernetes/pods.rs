@@ -1,29 +1,21 @@
 //! The pods of this node, as the API server last told them: little of each.
 
-use std::collections::btree_map::Entry;
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::TryStreamExt as _;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ObjectMeta;
 use kube::core::{ApiResource, Object};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::clock;
-use crate::domain::error::with_sources;
-use crate::publish::kubernetes::names::DIND_MTU;
+use super::follow::{Keeper, Known};
+use crate::publish::kubernetes::names::{DIND_MTU, TUNE};
 use crate::publish::kubernetes::node_mtu::MOST_CHARACTERS;
-use crate::publish::kubernetes::node_mtu::pods::{Pod, Pods};
+use crate::publish::kubernetes::node_mtu::pods::Pod;
 
-/// A watch that goes well for so long has recovered. That a list was answered says little: every try begins with one.
-const RECOVERED: Duration = Duration::from_mins(2);
+/// The pods of this node, by their uid.
+pub(super) type KnownPods = Known<Pod>;
 
 /// What is read of a pod. All else is dropped while it is parsed.
 type Told = Object<Spec, Status>;
@@ -50,81 +42,28 @@ struct Address {
     ip: String,
 }
 
-/// Follows the pods of a node for ever. While nobody answers, the last ones stay.
-pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sender<Pods>) {
+/// Follows the pods of a node for ever.
+pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sender<KnownPods>) {
     let api: Api<Told> = Api::all_with(client, &ApiResource::erase::<core::Pod>(&()));
     // From the server's cache, which knows pods by their node. A list in pages is read from etcd by most servers, through
     // all pods of the cluster, by each of thousands of agents; those of one node are few enough for one answer.
     let selector = format!("spec.nodeName={node_name}");
     let config =
         watcher::Config { page_size: None, ..watcher::Config::default().fields(&selector).any_semantic() };
-    let mut backoff = Backoff::new(&node_name, "pods");
-    let mut tried_at = clock();
-    let mut events = pin!(watcher(api, config));
-    let mut listed = Pods::new();
-    let mut failing = false;
-    loop {
-        match events.try_next().await {
-            Ok(Some(event)) => {
-                let is_answered = !matches!(event, Event::Init | Event::InitApply(_));
-                if is_answered && std::mem::take(&mut failing) {
-                    info!("the pods of this node are known again");
-                }
-                handle(event, &mut listed, &pods);
-            }
-            Ok(None) => return,
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    let error = with_sources(&error);
-                    warn!(%error, "changes of this node's pods are not heard; it is tried again");
-                }
-                if tried_at.elapsed() > RECOVERED {
-                    backoff.reset();
-                }
-                sleep(backoff.wait()).await;
-                tried_at = clock();
-            }
-        }
-    }
-}
-
-fn handle(event: Event<Told>, listed: &mut Pods, pods: &watch::Sender<Pods>) {
-    match event {
-        Event::Init => listed.clear(),
-        Event::InitApply(told) => listed.extend(pod(told)),
-        Event::InitDone => {
-            let listed = std::mem::take(listed);
-            pods.send_if_modified(|pods| {
-                *pods != listed && {
-                    *pods = listed;
-                    true
-                }
-            });
-        }
-        Event::Apply(told) => {
-            let Some((uid, pod)) = pod(told) else { return };
-            pods.send_if_modified(|pods| match pods.entry(uid) {
-                Entry::Occupied(known) if *known.get() == pod => false,
-                known @ (Entry::Occupied(_) | Entry::Vacant(_)) => {
-                    known.insert_entry(pod);
-                    true
-                }
-            });
-        }
-        Event::Delete(told) => {
-            pods.send_if_modified(|pods| told.metadata.uid.is_some_and(|uid| pods.remove(&uid).is_some()));
-        }
-    }
+    let keeper = Keeper::new("pods of this node", pod, pods);
+    keeper.follow(watcher(api, config), Backoff::new(&node_name, "pods")).await;
 }
 
 fn pod(told: Told) -> Option<(String, Pod)> {
     let Told { metadata: ObjectMeta { namespace, name, uid, annotations, .. }, spec, status, .. } = told;
     let status = status.unwrap_or_default();
-    let annotation = annotations.and_then(|mut annotations| annotations.remove(DIND_MTU));
+    let mut annotations = annotations.unwrap_or_default();
+    let mut said = |name| annotations.remove(name).map(|said| said.chars().take(MOST_CHARACTERS).collect());
     let pod = Pod {
         namespace: namespace?,
         name: name?,
-        annotation: annotation.map(|said| said.chars().take(MOST_CHARACTERS).collect()),
+        annotation: said(DIND_MTU),
+        tune: said(TUNE),
         addresses: status.pod_ips.iter().filter_map(|address| address.ip.parse().ok()).collect(),
         host_network: spec.host_network,
         ended: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
@@ -139,7 +78,7 @@ mod tests {
     use super::*;
 
     fn told(name: &str, phase: &str, said: Option<&str>) -> Told {
-        let annotations = said.map(|said| json!({DIND_MTU: said, "other": "x".repeat(1000)}));
+        let annotations = said.map(|said| json!({DIND_MTU: said, TUNE: "links", "other": "x".repeat(1000)}));
         serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": "ci", "name": name, "uid": format!("uid-{name}"), "annotations": annotations},
@@ -157,6 +96,7 @@ mod tests {
             namespace: "ci".into(),
             name: "a".into(),
             annotation: Some("1450".into()),
+            tune: Some("links".into()),
             addresses,
             host_network: false,
             ended: false,
@@ -173,25 +113,5 @@ mod tests {
         for phase in ["Succeeded", "Failed"] {
             assert!(pod(told("a", phase, None)).unwrap().1.ended);
         }
-    }
-
-    #[test]
-    fn a_list_replaces_all_at_once_and_changes_that_do_not_matter_wake_nobody() {
-        let (pods, mut seen) = watch::channel(Pods::new());
-        let mut listed = Pods::new();
-        let mut hear = |event| {
-            handle(event, &mut listed, &pods);
-            let is_news = seen.has_changed().unwrap();
-            (is_news, seen.borrow_and_update().keys().cloned().collect::<Vec<_>>().join(" "))
-        };
-        assert_eq!(hear(Event::Init), (false, String::new()));
-        assert_eq!(hear(Event::InitApply(told("a", "Running", None))), (false, String::new()));
-        assert_eq!(hear(Event::InitDone), (true, "uid-a".into()));
-        assert_eq!(hear(Event::Apply(told("a", "Running", None))), (false, "uid-a".into()));
-        assert_eq!(hear(Event::Apply(told("b", "Pending", None))), (true, "uid-a uid-b".into()));
-        assert_eq!(hear(Event::Delete(told("a", "Running", None))), (true, "uid-b".into()));
-        assert_eq!(hear(Event::Init), (false, "uid-b".into()), "the last ones stay while a list is read");
-        assert_eq!(hear(Event::InitApply(told("c", "Running", None))), (false, "uid-b".into()));
-        assert_eq!(hear(Event::InitDone), (true, "uid-c".into()));
     }
 }

@@ -12,10 +12,10 @@ use tracing::{debug, info, warn};
 
 use super::clock;
 use super::pace::{Change, Pace, REFRESH};
+use super::pods::KnownPods;
 use super::writer::{WriteError, Writer};
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::node_mtu::NodeMtuStatus;
-use crate::publish::kubernetes::node_mtu::pods::Pods;
 use crate::publish::kubernetes::node_mtu::report::{NodeReport, is_same};
 use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::metrics::Metrics;
@@ -53,12 +53,12 @@ impl Publisher {
     pub(super) async fn run(
         mut self,
         mut reports: watch::Receiver<Option<Arc<NodeReport>>>,
-        mut pods: watch::Receiver<Pods>,
+        mut pods: watch::Receiver<KnownPods>,
     ) {
         loop {
             if let Some(report) = reports.borrow_and_update().as_deref() {
-                self.status =
-                    Some(report.status(&pods.borrow_and_update(), self.status.as_ref(), (self.wall)()));
+                let pods = pods.borrow_and_update();
+                self.status = Some(report.status(&pods.all, self.status.as_ref(), (self.wall)()));
             }
             let change = self.change();
             let due = async {

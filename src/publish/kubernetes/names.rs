@@ -8,6 +8,9 @@ pub const INJECT: &str = "mtu-agent.dev/inject";
 pub const CONTAINERS: &str = "mtu-agent.dev/containers";
 /// Annotation of a pod: the dind MTU of its node; before it has one, of the pools of its namespace.
 pub const DIND_MTU: &str = "mtu-agent.dev/dind-mtu";
+/// Annotation of a pod, and label of a namespace for those of its pods that have none: how far they may be tuned,
+/// `observe`, `clamp` or `links`.
+pub const TUNE: &str = "mtu-agent.dev/tune";
 /// Annotation of a pod: what the webhook recognised and did, or why not.
 pub const STATUS: &str = "mtu-agent.dev/status";
 /// Label of a namespace that gets the ConfigMap [`CONFIG_MAP`]: [`ENABLED`].

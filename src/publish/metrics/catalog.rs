@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use prometheus::core::Collector;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 
 use super::shown::{KernelCounter, Shown};
 
@@ -117,6 +119,29 @@ impl Catalog {
     ) -> KernelCounter<N> {
         let opts = self.describe(name, "counter", &labels, help);
         KernelCounter(self.register(IntCounterVec::new(opts, &labels.map(|label| label.name))))
+    }
+
+    /// Counters that are not there before somebody asks for them.
+    pub(super) fn later_counters<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [Label; N],
+        help: &'static str,
+    ) -> IntCounterVec {
+        let opts = self.describe(name, "counter", &labels, help);
+        self.register(IntCounterVec::new(opts, &labels.map(|label| label.name)))
+    }
+
+    /// A histogram that is not there before somebody asks for it.
+    pub(super) fn later_histogram(
+        &mut self,
+        name: &str,
+        buckets: &[f64],
+        help: &'static str,
+    ) -> HistogramVec {
+        let Opts { name, .. } = self.describe(name, "histogram", &[], help);
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, &[]))
     }
 
     pub(super) fn histogram(&mut self, name: &str, buckets: &[f64], help: &'static str) -> Histogram {

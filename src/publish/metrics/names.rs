@@ -95,6 +95,49 @@ pub(super) const PUBLISH_RESULTS: [&str; PublishResult::ALL.len()] = {
     names
 };
 
+/// What tuning writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuned {
+    /// A link's MTU.
+    Link,
+    /// The clamp.
+    Clamp,
+}
+
+impl Tuned {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Clamp => "clamp",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TuneResult {
+    /// It is as it was written.
+    Written,
+    /// The kernel said no.
+    Refused,
+    /// Somebody else wants it otherwise.
+    Contested,
+}
+
+impl TuneResult {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Refused => "refused",
+            Self::Contested => "contested",
+        }
+    }
+}
+
+pub(super) const TUNED: [&str; 2] = [Tuned::Link.name(), Tuned::Clamp.name()];
+pub(super) const TUNE_RESULTS: [&str; 3] =
+    [TuneResult::Written.name(), TuneResult::Refused.name(), TuneResult::Contested.name()];
+
 /// As in the survey's JSON.
 pub(super) fn family(family: IpFamily) -> &'static str {
     let [v4, v6] = FAMILIES;

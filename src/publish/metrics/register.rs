@@ -6,12 +6,13 @@ use super::Metrics;
 use super::catalog::{AGENT, Catalog, Described, Label};
 use super::names::{
     AGGREGATES, CHANGES, DIRECTIONS, FAMILIES, IGNORED, KINDS, NAMESPACE_LEVELS, OBJECTS, PUBLISH_RESULTS,
-    REASONS, SEARCHES, VERDICTS, WRITES,
+    REASONS, SEARCHES, TUNE_RESULTS, TUNED, VERDICTS, WRITES,
 };
 use super::process::OwnProcess;
 use crate::publish::links::LEVELS;
 
 const SURVEY_SECONDS: [f64; 5] = [0.01, 0.05, 0.2, 1.0, 5.0];
+const ANSWER_SECONDS: [f64; 5] = [0.000_5, 0.001, 0.002, 0.005, 0.05];
 const SEARCH_SECONDS: [f64; 5] = [0.1, 0.5, 2.0, 5.0, 15.0];
 
 const LEVEL: Label = Label::closed("level", &LEVELS);
@@ -139,6 +140,24 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
             "config_last_reload_success_timestamp_seconds",
             "When a configuration was last taken over, since the epoch.",
         ),
+
+        tune_pending: catalog.gauge(
+            "tune_changes_pending",
+            "Changes that would be made where somebody opted in and are not: what tuning would do, were it allowed.",
+        ),
+        tune_writes: catalog.later_counters(
+            "tune_writes_total",
+            [Label::closed("kind", &TUNED), Label::closed("result", &TUNE_RESULTS)],
+            "Links and clamps that were written. refused: by the kernel, and what belongs to it was taken back. \
+             contested: somebody sets it back again and again, and it is left alone.",
+        ),
+        tune_answer: catalog.later_histogram(
+            "tune_answer_seconds",
+            &ANSWER_SECONDS,
+            "From a new link's event to the write that answers it.",
+        ),
+        tuned_namespaces: catalog
+            .gauge("tuned_namespaces", "Network namespaces whose new links are answered as they come."),
 
         icmp_unreachable_sent: catalog.kernel_counters(
             "icmp_unreachable_sent_total",

@@ -94,6 +94,7 @@ fn fill(metrics: &Metrics, survey: &Survey) {
     metrics.observe_published(&steady);
     metrics.config_taken(survey.observed_at);
     metrics.observe_publish(PublishResult::Success, survey.observed_at);
+    metrics.tune_pending(3);
     let some = Some(7);
     metrics.observe_passive(&PacketCounters {
         icmp4_unreachable_sent: some,
@@ -331,6 +332,29 @@ fn attempts_to_publish_are_counted_from_0_and_the_last_success_is_dated() {
 }
 
 #[test]
+fn what_tuning_writes_is_counted_from_0_on_where_it_may_write() {
+    let metrics = Metrics::new();
+    for name in ["tune_writes_total", "tune_answer_seconds_count", "tuned_namespaces"] {
+        assert_eq!(samples(&metrics, name), [""; 0]);
+    }
+    metrics.tuning_begins();
+    metrics.count_tune_write(Tuned::Link, TuneResult::Written);
+    assert_eq!(
+        samples(&metrics, "tune_writes_total"),
+        [
+            "{kind=\"clamp\",result=\"contested\"} 0",
+            "{kind=\"clamp\",result=\"refused\"} 0",
+            "{kind=\"clamp\",result=\"written\"} 0",
+            "{kind=\"link\",result=\"contested\"} 0",
+            "{kind=\"link\",result=\"refused\"} 0",
+            "{kind=\"link\",result=\"written\"} 1",
+        ]
+    );
+    assert_eq!(samples(&metrics, "tune_answer_seconds_count"), [" 0"]);
+    assert_eq!(samples(&metrics, "tuned_namespaces"), [" 0"]);
+}
+
+#[test]
 fn a_refused_configuration_leaves_the_time_of_the_last_good_one() {
     let metrics = Metrics::new();
     metrics.config_taken(Timestamp::from_millisecond(1_500).unwrap());
@@ -418,6 +442,7 @@ fn no_node_with_two_targets_has_more_than_150_series() {
 fn every_metric_is_described_and_has_no_other_labels_or_values() {
     let (metrics, described) = metrics();
     fill(&metrics, &survey(&everything(), four_paths()));
+    metrics.tuning_begins();
     let families = metrics.registry.gather();
     assert_eq!(families.len(), described.len());
     for family in families {

@@ -1,26 +1,21 @@
-//! What was there before: a file under `/run/mtu-agent`, so that another process can take everything back.
+//! What was there before, such that another process finds it again.
 
-use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Step;
 use crate::discovery::doors::Doors;
 use crate::domain::link::{Ifindex, Link};
 use crate::domain::mtu::LinkMtu;
 use crate::kernel::host;
 use crate::kernel::links::Linked;
 use crate::kernel::netns::NetnsFile;
-use crate::publish::host_file::{HostFileError, HostFiles};
+use crate::publish::host_file::HostFileError;
 
-/// Name of the file.
-pub const TUNE_JSON: &str = "tune.json";
-/// Whoever writes links holds this.
-const LOCK: &str = "tune.lock";
 /// Changes only add.
-const SCHEMA: &str = "mtu-agent.dev/tune-record/v1";
+pub(super) const SCHEMA: &str = "mtu-agent.dev/tune-record/v1";
 
 /// The record could not be read or written. Without it nothing is changed.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +67,7 @@ pub enum RecordError {
         mode: u32,
     },
     /// Another process is at it.
-    #[error("another mtu-agent is tuning this host (it holds {}): wait for its end", path.display())]
+    #[error("another mtu-agent writes links on this host and does not come to an end (it holds {}): end it", path.display())]
     Busy {
         /// The lock.
         path: PathBuf,
@@ -80,7 +75,7 @@ pub enum RecordError {
 }
 
 /// Identifies a network namespace as long as this kernel runs and the namespace is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NetnsId {
     /// Device of its file.
     pub device: u64,
@@ -119,15 +114,28 @@ pub struct RecordedLink {
     pub was: LinkMtu,
     /// What we gave it. Anything else is somebody's later will.
     pub written: Vec<LinkMtu>,
+    /// Both ends of the pair were in this namespace: either may have moved since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_whole_pair: bool,
+    /// An agent did it by itself, and takes it back when it may not any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_live: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl RecordedLink {
     /// Whether a link of the same namespace is this one, and not another that got its index.
     pub(super) fn is(&self, link: &Link<Linked>) -> bool {
+        // The other end of a pair gets another index where it moves to a namespace that has a link with that one.
+        let has_parted = self.is_whole_pair && link.linked.is_some_and(|linked| linked.netns.is_some());
         self.ifindex == link.ifindex
             && self.name == link.name
             && self.kind == link.kind.name()
-            && self.linked == link.linked.map(|linked| linked.ifindex)
+            && (has_parted || self.linked == link.linked.map(|linked| linked.ifindex))
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -143,14 +151,17 @@ pub struct RecordedClamp {
     pub netns: NetnsId,
     /// What people called it.
     pub called: String,
+    /// An agent did it by itself, and takes it back when it may not any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_live: bool,
 }
 
 /// All that can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    schema: String,
+    pub(super) schema: String,
     /// Inodes and indices mean nothing after the next boot.
-    boot: String,
+    pub(super) boot: String,
     /// Links in the order in which they were written.
     pub links: Vec<RecordedLink>,
     /// Namespaces with the table.
@@ -158,13 +169,43 @@ pub struct Record {
 }
 
 impl Record {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { schema: SCHEMA.to_owned(), boot: host::boot_id(), links: Vec::new(), clamps: Vec::new() }
     }
 
     /// Whether there is nothing to take back.
     pub fn is_empty(&self) -> bool {
         self.links.is_empty() && self.clamps.is_empty()
+    }
+
+    /// Adds what is about to be written.
+    pub(super) fn add(&mut self, step: &Step) {
+        match step {
+            Step::Link { link, .. } => self.add_link(link.clone()),
+            Step::Clamp(clamp) => self.add_clamp(clamp.clone()),
+        }
+    }
+
+    /// What was `known` before the steps were added, of what they are about; others may have added more.
+    pub(super) fn restore(&mut self, known: &Self, steps: &[Step]) {
+        let is_about = |link: &RecordedLink| {
+            steps.iter().any(|step| matches!(step, Step::Link { link: it, .. } if it.is_same(link)))
+        };
+        let clamps =
+            |netns| steps.iter().any(|step| matches!(step, Step::Clamp(clamp) if clamp.netns == netns));
+        let mut links = known.links.clone();
+        let added = |link: &RecordedLink| !is_about(link) && !known.links.iter().any(|it| it.is_same(link));
+        links.retain(|link| is_about(link) || self.links.iter().any(|it| it.is_same(link)));
+        links.extend(self.links.iter().filter(|link| added(link)).cloned());
+        self.links = links;
+        self.clamps
+            .retain(|clamp| !clamps(clamp.netns) || known.clamps.iter().any(|it| it.netns == clamp.netns));
+    }
+
+    /// Forgets these.
+    pub(super) fn forget(&mut self, links: &[RecordedLink], clamps: &[RecordedClamp]) {
+        self.links.retain(|link| !links.contains(link));
+        self.clamps.retain(|clamp| !clamps.contains(clamp));
     }
 
     /// Adds a link; of one that is there, what it was at first stays.
@@ -175,6 +216,7 @@ impl Record {
                 known.written.extend(link.written);
                 known.written.sort_unstable();
                 known.written.dedup();
+                known.is_live &= link.is_live;
                 self.links.push(known);
             }
             None => self.links.push(link),
@@ -186,84 +228,6 @@ impl Record {
         if !self.clamps.iter().any(|it| it.netns == clamp.netns) {
             self.clamps.push(clamp);
         }
-    }
-
-    /// Forgets what is gone with its namespace, unless namespaces may be there that cannot be seen.
-    pub(super) fn forget_namespaces(&mut self, doors: &Doors) {
-        if doors.are_all {
-            self.links.retain(|link| link.netns.door(doors).is_some());
-            self.clamps.retain(|clamp| clamp.netns.door(doors).is_some());
-        }
-    }
-}
-
-/// The file, and the right to write links while this is held.
-#[derive(Debug)]
-pub struct RecordFile {
-    files: HostFiles,
-    _lock: File,
-}
-
-impl RecordFile {
-    /// Takes the lock in `directory`, which is made if it is not there.
-    pub fn lock(directory: &Path) -> Result<Self, RecordError> {
-        let files = HostFiles::beside_others(directory);
-        files.make_directory()?;
-        let path = directory.join(LOCK);
-        let failed = |source| RecordError::File { attempt: "lock", path: path.clone(), source };
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { files, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(RecordError::Busy { path }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
-        }
-    }
-
-    /// What was recorded since this kernel booted.
-    pub fn load(&self) -> Result<Record, RecordError> {
-        let path = self.path();
-        let failed = |source| RecordError::File { attempt: "read", path: path.clone(), source };
-        let found = match fs::symlink_metadata(&path) {
-            Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(Record::new()),
-            found => found.map_err(failed)?,
-        };
-        let own = fs::metadata("/proc/self").map_err(failed)?.uid();
-        if !found.is_file() || found.mode() & 0o022 != 0 || ![0, own].contains(&found.uid()) {
-            return Err(RecordError::Untrusted { path, uid: found.uid(), mode: found.mode() & 0o7777 });
-        }
-        let content = fs::read(&path).map_err(failed)?;
-        let record: Record = match serde_json::from_slice(&content) {
-            Ok(record) => record,
-            Err(source) => return Err(RecordError::Unreadable { path, source }),
-        };
-        if record.schema != SCHEMA {
-            return Err(RecordError::Schema { path, schema: record.schema });
-        }
-        Ok(if record.boot == host::boot_id() { record } else { Record::new() })
-    }
-
-    /// Replaces it as a whole, on the disk when this returns. An empty one is removed.
-    pub fn store(&self, record: &Record) -> Result<(), RecordError> {
-        if record.is_empty() {
-            return self.remove();
-        }
-        let mut content =
-            serde_json::to_vec_pretty(record).expect("it has no map with keys that are no strings");
-        content.push(b'\n');
-        self.files.write(TUNE_JSON, &content)?;
-        Ok(())
-    }
-
-    fn remove(&self) -> Result<(), RecordError> {
-        let path = self.path();
-        match fs::remove_file(&path).and_then(|()| File::open(self.files.directory())?.sync_all()) {
-            Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|source| RecordError::File { attempt: "remove", path, source }),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.files.directory().join(TUNE_JSON)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One write in one namespace, and what is read back after it.
 
+use super::follow::Found;
 use super::record::RecordedLink;
 use crate::domain::link::Link;
 use crate::domain::mtu::LinkMtu;
@@ -64,7 +65,8 @@ pub(super) fn lower(
     link: &RecordedLink,
     (from, to): (LinkMtu, LinkMtu),
 ) -> Result<Done, StepError> {
-    with_link(netns, link, |found| {
+    let at = Found { netns, ifindex: link.ifindex, moved_from: None };
+    with_link(&at, link, |found| {
         if found.mtu <= to {
             Ok(Next::Stop(Done::WasSo))
         } else if found.mtu == from {
@@ -75,13 +77,13 @@ pub(super) fn lower(
     })
 }
 
-/// Gives a link `value` again, if it still has what we gave it.
-pub(super) fn restore(netns: &NetnsFile, link: &RecordedLink, value: LinkMtu) -> Result<Done, StepError> {
-    with_link(netns, link, |found| {
-        Ok(if found.mtu == value {
+/// Gives a link what it had, if it still has what we gave it.
+pub(super) fn restore(at: &Found<'_>, link: &RecordedLink) -> Result<Done, StepError> {
+    with_link(at, link, |found| {
+        Ok(if found.mtu == link.was {
             Next::Stop(Done::WasSo)
         } else if link.written.contains(&found.mtu) {
-            Next::Write(value)
+            Next::Write(link.was)
         } else {
             Next::Stop(Done::ChangedSince { now: found.mtu })
         })
@@ -122,24 +124,24 @@ enum Next {
 }
 
 fn with_link(
-    netns: &NetnsFile,
+    at: &Found<'_>,
     recorded: &RecordedLink,
     decide: impl FnOnce(&Link<Linked>) -> Result<Next, StepError> + Send,
 ) -> Result<Done, StepError> {
-    netns.run(|| {
+    at.netns.run(|| {
         let mut socket = RouteSocket::open()?;
-        let Some(link) = socket.link(recorded.ifindex)?.filter(|link| recorded.is(link)) else {
+        let Some(link) = socket.link(at.ifindex)?.filter(|link| at.is(recorded, link)) else {
             return Ok(Done::Gone);
         };
         let wanted = match decide(&link)? {
             Next::Stop(done) => return Ok(done),
             Next::Write(wanted) => wanted,
         };
-        match socket.set_link_mtu(recorded.ifindex, wanted) {
+        match socket.set_link_mtu(at.ifindex, wanted) {
             Err(gone) if gone.is_no_device() => return Ok(Done::Gone),
             written => written?,
         }
-        let now = socket.link(recorded.ifindex)?.map(|link| link.mtu);
+        let now = socket.link(at.ifindex)?.map(|link| link.mtu);
         if now == Some(wanted) { Ok(Done::Written) } else { Err(StepError::NotTaken { wanted, now }) }
     })?
 }

@@ -15,6 +15,8 @@ pub struct Pod {
     pub name: String,
     /// What its annotation says that is to tell it the node's dind MTU.
     pub annotation: Option<String>,
+    /// What its annotation says how far it may be tuned.
+    pub tune: Option<String>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Whether its network is the node's.

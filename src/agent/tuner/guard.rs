@@ -1,0 +1,196 @@
+//! Answers the links of one namespace: what to write is decided by [`Answers`], and on record before it is written.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use crate::agent::clock;
+use crate::domain::answer::{Action, Answers, Rules};
+use crate::domain::error::with_sources;
+use crate::domain::link::{Ifindex, Link};
+use crate::domain::mtu::LinkMtu;
+use crate::kernel::link_events::{Because, LinkEvents, LinkSocket, Told};
+use crate::kernel::links::Linked;
+use crate::kernel::nsid::Nsid;
+use crate::publish::metrics::{Metrics, TuneResult, Tuned};
+use crate::publish::tune::{Ledger, NetnsId, RecordError, RecordedLink};
+
+/// What all guards have in common.
+pub(super) struct Shared {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The guard of one namespace.
+pub(super) struct Guard {
+    netns: NetnsId,
+    called: String,
+    events: LinkEvents,
+    rules: watch::Receiver<Rules>,
+    answers: Answers<Nsid>,
+    /// Numbers of the last writes.
+    sent: BTreeMap<Ifindex, u32>,
+    /// Number of the request for all links, until that is answered.
+    dump: Option<u32>,
+    shared: Rc<Shared>,
+}
+
+impl Guard {
+    pub(super) fn new(
+        netns: NetnsId,
+        called: String,
+        socket: LinkSocket,
+        mut rules: watch::Receiver<Rules>,
+        shared: Rc<Shared>,
+    ) -> io::Result<Self> {
+        let answers = Answers::new(rules.borrow_and_update().clone());
+        let events = LinkEvents::listen(socket)?;
+        Ok(Self { netns, called, events, rules, answers, sent: BTreeMap::new(), dump: None, shared })
+    }
+
+    /// Ends when nobody has rules for it any more.
+    pub(super) async fn run(mut self) {
+        if let Err(error) = self.keep().await {
+            warn!(netns = self.called, %error, "new links are not answered until the next survey");
+        }
+    }
+
+    async fn keep(&mut self) -> io::Result<()> {
+        // After the socket has joined: what comes in between is told twice, and nothing is missed.
+        self.dump = Some(self.events.ask_for_all()?);
+        loop {
+            tokio::select! {
+                changed = self.rules.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let rules = self.rules.borrow_and_update().clone();
+                    self.answers.set_rules(rules);
+                }
+                told = self.events.next() => for told in told? {
+                    self.hear(told)?;
+                },
+            }
+            let heard = clock();
+            // In the middle of all links, the ports of a bridge may still be to come.
+            if self.dump.is_none() {
+                self.answer(heard)?;
+            }
+        }
+    }
+
+    fn hear(&mut self, told: Told) -> io::Result<()> {
+        match told {
+            Told::Link { link, because } => {
+                let shown = (link.name.clone(), link.mtu);
+                if self.answers.told(link, because == Because::Question) {
+                    self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Written);
+                    info!(netns = self.called, link = shown.0, mtu = shown.1.get(), "new link has its MTU");
+                }
+            }
+            Told::Gone(ifindex) => {
+                self.answers.gone(ifindex);
+                self.sent.remove(&ifindex);
+            }
+            Told::Refused { sequence, error } if self.dump == Some(sequence) => return Err(error),
+            Told::Refused { sequence, error } => self.refused(sequence, &error),
+            Told::Complete => {
+                self.dump = None;
+                self.answers.complete();
+            }
+            Told::Lost => {
+                debug!(netns = self.called, "the kernel dropped events; all links are read again");
+                self.answers.begin_anew();
+                if self.dump.is_none() {
+                    self.dump = Some(self.events.ask_for_all()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, sequence: u32, error: &io::Error) {
+        let sent = self.sent.iter().find(|(_, sent)| **sent == sequence);
+        let Some(ifindex) = sent.map(|(ifindex, _)| *ifindex) else { return };
+        self.sent.remove(&ifindex);
+        // One that has gone meanwhile is told as that, before or after.
+        if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) {
+            return;
+        }
+        if let Some(link) = self.answers.refused(ifindex) {
+            self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Refused);
+            warn!(netns = self.called, link = link.name, %error, "the kernel refused a link's MTU; it is left alone");
+        }
+    }
+
+    fn answer(&mut self, heard: Instant) -> io::Result<()> {
+        let mut writes = Vec::new();
+        for action in self.answers.poll() {
+            match action {
+                Action::Ask(ifindex) => self.events.ask_for(ifindex)?,
+                Action::Write { link, to } => writes.push((link, to)),
+                Action::Contested(link) => {
+                    self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Contested);
+                    let (link, mtu) = (link.name, link.mtu.get());
+                    warn!(
+                        netns = self.called,
+                        link, mtu, "a link is set back again and again; it is left alone"
+                    );
+                }
+            }
+        }
+        if !writes.is_empty()
+            && let Err(error) = self.write(&writes, heard)?
+        {
+            for (link, _) in &writes {
+                self.answers.put_off(link.ifindex);
+            }
+            let error = with_sources(&error);
+            warn!(netns = self.called, error, "new links are not lowered, for that cannot be recorded");
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        writes: &[(Link<Linked>, LinkMtu)],
+        heard: Instant,
+    ) -> io::Result<Result<(), RecordError>> {
+        let shared = Rc::clone(&self.shared);
+        let record = || {
+            let session = shared.ledger.session()?;
+            session.add_links(writes.iter().map(|(link, to)| self.recorded(link, *to)))?;
+            Ok(session)
+        };
+        let _session = match record() {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(error)),
+        };
+        for (link, to) in writes {
+            let sequence = self.events.set_link_mtu(link.ifindex, *to)?;
+            self.sent.insert(link.ifindex, sequence);
+            self.shared.metrics.observe_tune_answer(clock().saturating_duration_since(heard));
+        }
+        Ok(Ok(()))
+    }
+
+    fn recorded(&self, link: &Link<Linked>, to: LinkMtu) -> RecordedLink {
+        RecordedLink {
+            netns: self.netns,
+            called: self.called.clone(),
+            ifindex: link.ifindex,
+            name: link.name.clone(),
+            kind: link.kind.name().to_owned(),
+            linked: link.linked.map(|linked| linked.ifindex),
+            was: link.mtu,
+            written: vec![to],
+            is_whole_pair: link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns.is_none()),
+            is_live: true,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What to write when a link is told: the answer to each new bridge and veth of one namespace, before its first packet.
+//!
+//! Only ever down to the cap, never twice for the same cause, and not where it is in doubt whose a link is: that is
+//! left to the next plan, which knows all namespaces.
+//!
+//! ```text
+//!  told, too large ──► write ──► told with the cap: written
+//!        ▲               │  └──► refused: left alone
+//!        └── set back ◄──┘  (again and again: contested, left alone)
+//! ```
+//!
+//! A bridge follows the smallest of its ports by itself until somebody sets it, and one without ports carries nothing.
+//! So it is asked for once its ports are fine, and written only if it has not followed them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dockers;
+use super::link::{Ifindex, Link, LinkKind};
+use super::mtu::LinkMtu;
+use super::plan::loses_ipv6;
+
+/// After so many writes to one link somebody else wants it otherwise.
+pub const WRITES_OF_A_LINK: u8 = 8;
+
+/// Whose namespace it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// A plain docker host: only what docker made.
+    Host,
+    /// A pod or container that was opted in: all but its own ways out.
+    OptedIn,
+    /// One nested in those: all.
+    Nested,
+}
+
+/// What may be written in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whose it is.
+    pub ground: Ground,
+    /// What no bridge or veth in there may exceed.
+    pub cap: LinkMtu,
+    /// Links by which its own packets leave.
+    pub ways_out: BTreeSet<Ifindex>,
+    /// Links that a whole look found to be in scope.
+    pub in_scope: BTreeSet<Ifindex>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action<N> {
+    /// Ask the kernel for a link, and tell it here with [`Answers::told`] as the answer.
+    Ask(Ifindex),
+    /// Lower a link that is as told here.
+    Write {
+        /// The link.
+        link: Link<Option<N>>,
+        /// What it gets.
+        to: LinkMtu,
+    },
+    /// Somebody sets it back again and again: it is left alone from now on. Said once.
+    Contested(Link<Option<N>>),
+}
+
+/// All that is known of the links of one namespace. `N` names other namespaces.
+#[derive(Clone, Debug)]
+pub struct Answers<N> {
+    rules: Rules,
+    links: BTreeMap<Ifindex, Known<N>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known<N> {
+    link: Link<Option<N>>,
+    /// Written, and not told since.
+    pending: Option<LinkMtu>,
+    writes: u8,
+    question: Question,
+    is_left_alone: bool,
+    is_told_of: bool,
+}
+
+/// Whether it was asked for since it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Open,
+    Asked,
+    Answered,
+}
+
+impl<N: Clone> Answers<N> {
+    /// Nothing is known yet: all links of the namespace are to be told.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, links: BTreeMap::new() }
+    }
+
+    /// The rules are these from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// All links will be told anew, since changes were lost.
+    pub fn begin_anew(&mut self) {
+        for known in self.links.values_mut() {
+            (known.is_told_of, known.pending, known.question) = (false, None, Question::Open);
+        }
+    }
+
+    /// All links have been told anew.
+    pub fn complete(&mut self) {
+        self.links.retain(|_, known| known.is_told_of);
+    }
+
+    /// A link is as told; `is_asked_for`: that was asked, and so it is not in the middle of being made. Tells whether
+    /// it is what was written.
+    pub fn told(&mut self, link: Link<Option<N>>, is_asked_for: bool) -> bool {
+        let question = if is_asked_for { Question::Answered } else { Question::Open };
+        let fresh = Known {
+            link: link.clone(),
+            pending: None,
+            writes: 0,
+            question,
+            is_left_alone: false,
+            is_told_of: true,
+        };
+        let known = self.links.entry(link.ifindex).or_insert(fresh);
+        (known.is_told_of, known.question) = (true, question);
+        let is_written = known.pending == Some(link.mtu);
+        if is_written {
+            known.pending = None;
+        }
+        known.link = link;
+        is_written
+    }
+
+    /// A link ended, or moved to another namespace.
+    pub fn gone(&mut self, ifindex: Ifindex) {
+        self.links.remove(&ifindex);
+        // The next one with its index is another one.
+        self.rules.in_scope.remove(&ifindex);
+        self.rules.ways_out.remove(&ifindex);
+    }
+
+    /// A write was refused: the link is left alone.
+    pub fn refused(&mut self, ifindex: Ifindex) -> Option<&Link<Option<N>>> {
+        let known = self.links.get_mut(&ifindex)?;
+        (known.pending, known.is_left_alone) = (None, true);
+        Some(&known.link)
+    }
+
+    /// A write was not made, and not for the link's sake: it is due when something is told or asked next.
+    pub fn put_off(&mut self, ifindex: Ifindex) {
+        if let Some(known) = self.links.get_mut(&ifindex) {
+            known.pending = None;
+            known.writes = known.writes.saturating_sub(1);
+        }
+    }
+
+    /// What is to be done now. What it says is taken to be done.
+    pub fn poll(&mut self) -> Vec<Action<N>> {
+        let mut actions = Vec::new();
+        let large: Vec<_> =
+            self.links.iter().filter(|(_, known)| self.is_to_lower(known)).map(|(at, _)| *at).collect();
+        let (bridges, others): (Vec<_>, Vec<_>) =
+            large.into_iter().partition(|at| self.links[at].link.kind == LinkKind::Bridge);
+        for at in others {
+            actions.extend(self.answer(at));
+        }
+        for at in bridges {
+            let mut ports = self.links.values().filter(|port| port.link.master == Some(at)).peekable();
+            let has_ports = ports.peek().is_some();
+            if has_ports && ports.all(|port| port.pending.is_none() && !self.is_to_lower(port)) {
+                actions.extend(self.answer(at));
+            }
+        }
+        actions
+    }
+
+    fn answer(&mut self, at: Ifindex) -> Option<Action<N>> {
+        let to = self.rules.cap;
+        let known = self.links.get_mut(&at)?;
+        // A veth that is told while it is made has no other end yet.
+        let is_whole = if known.link.kind == LinkKind::Bridge {
+            known.question == Question::Answered
+        } else {
+            known.link.linked.is_some()
+        };
+        if !is_whole {
+            let is_new = known.question == Question::Open;
+            known.question = if is_new { Question::Asked } else { known.question };
+            return is_new.then_some(Action::Ask(at));
+        }
+        let link = known.link.clone();
+        if known.writes == WRITES_OF_A_LINK {
+            known.is_left_alone = true;
+            return Some(Action::Contested(link));
+        }
+        known.writes += 1;
+        known.pending = Some(to);
+        Some(Action::Write { link, to })
+    }
+
+    fn is_to_lower(&self, known: &Known<N>) -> bool {
+        let Known { link, pending, is_left_alone, .. } = known;
+        let is_large = link.mtu > self.rules.cap && !loses_ipv6(link.mtu, self.rules.cap);
+        is_large && pending.is_none() && !is_left_alone && self.is_ours(link)
+    }
+
+    /// Whether the link is nested, as far as one namespace tells.
+    fn is_ours(&self, link: &Link<Option<N>>) -> bool {
+        let Rules { ground, ways_out, in_scope, .. } = &self.rules;
+        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Veth) {
+            return false;
+        }
+        let is_known = in_scope.contains(&link.ifindex);
+        match ground {
+            Ground::Nested => true,
+            Ground::Host | Ground::OptedIn if ways_out.contains(&link.ifindex) => false,
+            Ground::Host => is_known || dockers::is_called_so(link),
+            Ground::OptedIn => is_known || link.kind == LinkKind::Bridge || is_daemons(link),
+        }
+    }
+}
+
+/// A daemon makes both ends of a pair where it stands, and then moves one; a CNI's other end is elsewhere when it comes.
+fn is_daemons<N>(veth: &Link<Option<N>>) -> bool {
+    let is_elsewhere = veth.linked.as_ref().is_some_and(|linked| linked.netns.is_some());
+    !is_elsewhere || dockers::is_veth(&veth.name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use super::*;
+use crate::domain::link::LinkRef;
+use crate::domain::topology::sample::mtu;
+
+fn at(index: u32) -> Ifindex {
+    Ifindex::new(index).unwrap()
+}
+
+fn rules(ground: Ground) -> Rules {
+    Rules { ground, cap: mtu(1450), ways_out: BTreeSet::from([at(2)]), in_scope: BTreeSet::new() }
+}
+
+fn link(index: u32, name: &str, kind: LinkKind) -> Link<Option<u8>> {
+    Link { ifindex: at(index), name: name.into(), kind, mtu: mtu(1500), master: None, linked: None }
+}
+
+fn veth(index: u32, name: &str, netns: Option<u8>) -> Link<Option<u8>> {
+    let linked = Some(LinkRef { netns, ifindex: at(index + 1) });
+    Link { linked, ..link(index, name, LinkKind::Veth) }
+}
+
+fn with(link: &Link<Option<u8>>, bytes: u32) -> Link<Option<u8>> {
+    Link { mtu: mtu(bytes), ..link.clone() }
+}
+
+fn write(link: &Link<Option<u8>>) -> Action<u8> {
+    Action::Write { link: link.clone(), to: mtu(1450) }
+}
+
+/// What is done about one link alone.
+fn answer(ground: Ground, told: &Link<Option<u8>>) -> Vec<Action<u8>> {
+    let mut answers = Answers::new(rules(ground));
+    answers.told(told.clone(), false);
+    answers.poll()
+}
+
+#[test]
+fn a_fresh_pair_is_written_once_and_again_only_if_it_is_set_back() {
+    let mut answers = Answers::new(rules(Ground::OptedIn));
+    let fresh = veth(5, "veth0123abc", None);
+    assert!(!answers.told(fresh.clone(), false));
+    assert_eq!(answers.poll(), [write(&fresh)]);
+    assert!(!answers.told(fresh.clone(), false), "an event from before it was written");
+    assert_eq!(answers.poll(), []);
+    assert!(answers.told(with(&fresh, 1450), false));
+    assert!(!answers.told(with(&fresh, 1450), false));
+    assert_eq!(answers.poll(), []);
+    answers.told(fresh.clone(), false);
+    assert_eq!(answers.poll(), [write(&fresh)]);
+}
+
+#[test]
+fn a_veth_without_its_other_end_yet_is_asked_for_first() {
+    let mut answers = Answers::new(rules(Ground::OptedIn));
+    let unfinished = link(5, "veth0123abc", LinkKind::Veth);
+    answers.told(unfinished.clone(), false);
+    assert_eq!(answers.poll(), [Action::Ask(at(5))]);
+    assert_eq!(answers.poll(), []);
+    answers.told(veth(5, "veth0123abc", None), true);
+    assert_eq!(answers.poll(), [write(&veth(5, "veth0123abc", None))]);
+    let mut answers = Answers::new(rules(Ground::OptedIn));
+    for is_asked_for in [false, true] {
+        answers.told(unfinished.clone(), is_asked_for);
+        answers.poll();
+    }
+    assert_eq!(answers.poll(), [], "it has none, who knows why");
+}
+
+#[test]
+fn a_bridge_is_written_only_if_it_does_not_follow_its_ports() {
+    let bridge = link(4, "docker0", LinkKind::Bridge);
+    let port = Link { master: Some(at(4)), ..veth(5, "veth0123abc", None) };
+    let mut answers = Answers::new(rules(Ground::OptedIn));
+    answers.told(bridge.clone(), false);
+    assert_eq!(answers.poll(), [], "it carries nothing");
+    answers.told(port.clone(), false);
+    assert_eq!(answers.poll(), [write(&port)], "its port comes first");
+    answers.told(with(&port, 1450), false);
+    assert_eq!(answers.poll(), [Action::Ask(at(4))]);
+    let mut follows = answers.clone();
+    follows.told(with(&bridge, 1450), true);
+    assert_eq!(follows.poll(), []);
+    answers.told(bridge.clone(), false);
+    assert_eq!(answers.poll(), [Action::Ask(at(4))], "an event is of the past");
+    answers.told(bridge.clone(), true);
+    assert_eq!(answers.poll(), [write(&bridge)]);
+}
+
+#[test]
+fn what_a_cni_brought_is_left_alone_unless_a_look_found_it_nested() {
+    let cnis = veth(3, "eth0", Some(0));
+    assert_eq!(answer(Ground::OptedIn, &cnis), []);
+    assert_eq!(answer(Ground::Nested, &cnis), [write(&cnis)], "in a container there is no CNI's");
+    let mut answers = Answers::new(Rules { in_scope: BTreeSet::from([at(3)]), ..rules(Ground::OptedIn) });
+    answers.told(cnis.clone(), false);
+    assert_eq!(answers.poll(), [write(&cnis)]);
+    answers.gone(at(3));
+    answers.told(cnis, false);
+    assert_eq!(answers.poll(), [], "another with its index");
+    let parted = veth(3, "veth0123abc", Some(0));
+    assert_eq!(answer(Ground::OptedIn, &parted), [write(&parted)], "docker's, when it made the pair across");
+}
+
+#[test]
+fn the_way_out_is_written_only_where_a_daemon_made_it() {
+    let uplink = veth(2, "veth0123abc", None);
+    assert_eq!(answer(Ground::OptedIn, &uplink), []);
+    assert_eq!(answer(Ground::Host, &uplink), []);
+    assert_eq!(answer(Ground::Nested, &uplink), [write(&uplink)]);
+}
+
+#[test]
+fn on_a_docker_host_only_what_is_called_as_docker_calls_it_is_written() {
+    for (name, netns) in [("veth0123abc", None), ("vethfedcba9", Some(1))] {
+        assert_eq!(answer(Ground::Host, &veth(5, name, netns)).len(), 1, "{name}");
+    }
+    for name in ["veth0123abcd", "vethernet", "vnet0", "cali0123456", "veth0123abx"] {
+        assert_eq!(answer(Ground::Host, &veth(5, name, None)), [], "{name}");
+    }
+}
+
+#[test]
+fn nothing_else_than_bridges_and_veths_is_ever_written() {
+    for kind in [LinkKind::Loopback, LinkKind::Device, LinkKind::Tun, LinkKind::Vxlan, LinkKind::Netkit] {
+        for ground in [Ground::Host, Ground::OptedIn, Ground::Nested] {
+            let mut answers = Answers::new(Rules { in_scope: BTreeSet::from([at(5)]), ..rules(ground) });
+            answers.told(Link { kind: kind.clone(), ..veth(5, "docker0", None) }, true);
+            assert_eq!(answers.poll(), [], "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn no_link_is_lowered_under_what_ipv6_needs() {
+    let mut answers = Answers::new(Rules { cap: mtu(1200), ..rules(Ground::Nested) });
+    answers.told(veth(5, "eth0", Some(0)), false);
+    assert_eq!(answers.poll(), []);
+    answers.told(with(&veth(5, "eth0", Some(0)), 1279), false);
+    assert_eq!(answers.poll().len(), 1, "it has none anyway");
+}
+
+#[test]
+fn a_link_that_is_set_back_again_and_again_is_contested_and_that_is_said_once() {
+    let mut answers = Answers::new(rules(Ground::Nested));
+    let contested = veth(5, "eth0", Some(0));
+    for _ in 0..WRITES_OF_A_LINK {
+        answers.told(contested.clone(), false);
+        assert_eq!(answers.poll(), [write(&contested)]);
+        answers.told(with(&contested, 1450), false);
+    }
+    answers.told(contested.clone(), false);
+    assert_eq!(answers.poll(), [Action::Contested(contested.clone())]);
+    answers.told(contested.clone(), false);
+    assert_eq!(answers.poll(), []);
+    answers.gone(at(5));
+    answers.told(contested.clone(), false);
+    assert_eq!(answers.poll(), [write(&contested)], "another one with its index");
+}
+
+#[test]
+fn a_refused_link_is_left_alone_and_one_that_was_put_off_is_not() {
+    let mut answers = Answers::new(rules(Ground::Nested));
+    let stubborn = veth(5, "eth0", Some(0));
+    answers.told(stubborn.clone(), false);
+    assert_eq!(answers.poll().len(), 1);
+    answers.put_off(at(5));
+    assert_eq!(answers.poll().len(), 1);
+    assert_eq!(answers.refused(at(5)), Some(&stubborn));
+    answers.told(stubborn, false);
+    assert_eq!(answers.poll(), []);
+    assert_eq!(answers.refused(at(6)), None);
+}
+
+#[test]
+fn after_lost_events_what_is_not_told_again_is_gone_and_what_was_written_is_looked_at_again() {
+    let mut answers = Answers::new(rules(Ground::Nested));
+    let [left, right] = [veth(5, "left", None), veth(6, "right", None)];
+    answers.told(left.clone(), false);
+    answers.told(right.clone(), false);
+    assert_eq!(answers.poll().len(), 2);
+    answers.begin_anew();
+    answers.told(left.clone(), false);
+    answers.complete();
+    assert_eq!(answers.poll(), [write(&left)]);
+    assert_eq!(answers.refused(at(6)), None, "it is not known any more");
+}
+
+#[test]
+fn a_smaller_cap_holds_for_what_is_there_and_a_larger_one_raises_nothing() {
+    let mut answers = Answers::new(rules(Ground::Nested));
+    let link = with(&veth(5, "eth0", Some(0)), 1450);
+    answers.told(link.clone(), false);
+    assert_eq!(answers.poll(), []);
+    answers.set_rules(Rules { cap: mtu(1400), ..rules(Ground::Nested) });
+    assert_eq!(answers.poll(), [Action::Write { link: link.clone(), to: mtu(1400) }]);
+    answers.told(with(&link, 1400), false);
+    answers.set_rules(Rules { cap: mtu(1500), ..rules(Ground::Nested) });
+    assert_eq!(answers.poll(), []);
+}

@@ -1,0 +1,249 @@
+//! Links of one namespace as its kernel tells them while they change, and what it is asked about them meanwhile: all on
+//! one socket, so that an answer and an event are told in the order in which they happened, by the same words.
+//!
+//! Nothing here waits for an answer. A request is carried out while it is sent; what came of it is heard like an event.
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use netlink_packet_core::{
+    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
+use tokio::task::yield_now;
+
+use super::links::{self, Linked};
+use super::netlink::NetlinkError;
+use super::readiness::register;
+use super::watch::grow_receive_buffer;
+use crate::domain::link::{Ifindex, Link};
+use crate::domain::mtu::LinkMtu;
+
+// `include/uapi/linux/rtnetlink.h`.
+const RTNLGRP_LINK: u32 = 1;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+/// `struct ifinfomsg`: where its family and its index are.
+const FAMILY: usize = 0;
+const INDEX: usize = 4;
+/// What the kernel fills at most for one `recv`.
+const RECEIVE_BYTES: usize = 32 * 1024;
+/// Room for some hundred links that come at once; the memory is taken only while they wait.
+const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+/// So much is read before others get their turn.
+const DATAGRAMS_AT_ONCE: usize = 256;
+
+/// Why a link is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// Something about it changed.
+    Change,
+    /// All links were asked for.
+    Dump,
+    /// It was asked for: it is as told now, whatever was changing.
+    Question,
+}
+
+/// What the kernel told.
+#[derive(Debug)]
+pub enum Told {
+    /// A link as it is.
+    Link {
+        /// The link.
+        link: Link<Linked>,
+        /// Why it is told.
+        because: Because,
+    },
+    /// A link is not in this namespace any more.
+    Gone(Ifindex),
+    /// A request was refused.
+    Refused {
+        /// Which.
+        sequence: u32,
+        /// Why.
+        error: io::Error,
+    },
+    /// All links have been told.
+    Complete,
+    /// Changes were lost: ask for all links.
+    Lost,
+}
+
+/// The socket before anybody listens: it is of the namespace in which it was opened as long as it is there, and that
+/// is there as long as the socket.
+#[derive(Debug)]
+pub struct LinkSocket {
+    socket: Socket,
+    port: u32,
+}
+
+impl LinkSocket {
+    /// Opens it in the calling thread's network namespace. What changes from here on is told.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let mut socket = Socket::new(NETLINK_ROUTE).map_err(NetlinkError::Open)?;
+        let port = socket.bind_auto().map_err(NetlinkError::Open)?.port_number();
+        let _smaller_is_heard_anew_after_bursts = grow_receive_buffer(&socket, RECEIVE_BUFFER_BYTES);
+        socket.add_membership(RTNLGRP_LINK).map_err(NetlinkError::Open)?;
+        Ok(Self { socket, port })
+    }
+}
+
+/// What happens to the links of one namespace.
+#[derive(Debug)]
+pub struct LinkEvents {
+    socket: AsyncFd<Socket>,
+    port: u32,
+    sequence: u32,
+    dump: Option<u32>,
+    is_lossy: bool,
+}
+
+impl LinkEvents {
+    /// Listens. Panics outside of a tokio runtime.
+    pub fn listen(socket: LinkSocket) -> io::Result<Self> {
+        let LinkSocket { socket, port } = socket;
+        let socket = register(socket, Interest::READABLE | Interest::ERROR)?;
+        Ok(Self { socket, port, sequence: 0, dump: None, is_lossy: false })
+    }
+
+    /// Waits for something, and takes what is there by then. Nothing is lost when it is dropped while it waits.
+    pub async fn next(&mut self) -> io::Result<Vec<Told>> {
+        loop {
+            let (told, is_empty) = self.drain()?;
+            if !told.is_empty() {
+                return Ok(told);
+            }
+            if !is_empty {
+                yield_now().await;
+                continue;
+            }
+            // An overrun alone wakes by an error condition, not by a readable one.
+            let mut guard = self.socket.ready_mut(Interest::READABLE | Interest::ERROR).await?;
+            // Cleared before the reads that follow: what arrives from here on sets it again.
+            guard.clear_ready_matching(Ready::READABLE | Ready::ERROR);
+        }
+    }
+
+    /// Asks for all links; [`Told::Complete`] follows them, unless the request with the returned number is refused: as
+    /// is a second one while one is answered.
+    pub fn ask_for_all(&mut self) -> io::Result<u32> {
+        let sequence = self.send(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
+        self.dump = Some(sequence);
+        Ok(sequence)
+    }
+
+    /// Asks for one link.
+    pub fn ask_for(&mut self, ifindex: Ifindex) -> io::Result<()> {
+        self.send(RouteNetlinkMessage::GetLink(links::message(ifindex)), 0).map(drop)
+    }
+
+    /// Gives a link another MTU. That it has it is told like any change; else the request with the returned number is
+    /// refused.
+    pub fn set_link_mtu(&mut self, ifindex: Ifindex, mtu: LinkMtu) -> io::Result<u32> {
+        let mut message = links::message(ifindex);
+        message.attributes.push(LinkAttribute::Mtu(mtu.get()));
+        self.send(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<u32> {
+        // 0 is the number of what nobody asked for.
+        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = NLM_F_REQUEST | flags;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let mut packet = vec![0; message.buffer_len()];
+        message.serialize(&mut packet);
+        self.socket.get_ref().send(&packet, 0)?;
+        Ok(self.sequence)
+    }
+
+    /// Takes what is there, and whether nothing was left.
+    ///
+    /// From an overrun until the buffer was empty once, the kernel drops all events and says so only once
+    /// (`netlink_overrun`, `netlink_rcv_wake` in `net/netlink/af_netlink.c`): so it is told when that is over.
+    fn drain(&mut self) -> io::Result<(Vec<Told>, bool)> {
+        let mut told = Vec::new();
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match recv(self.socket.get_ref().as_fd(), &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((received, _)) => {
+                    let understood = self.understand(&buffer[..received.min(RECEIVE_BYTES)]);
+                    told.extend(
+                        understood.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+                    );
+                }
+                Err(Errno::AGAIN) => {
+                    if std::mem::take(&mut self.is_lossy) {
+                        told.push(Told::Lost);
+                    }
+                    return Ok((told, true));
+                }
+                Err(Errno::NOBUFS) => self.is_lossy = true,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok((told, false))
+    }
+
+    fn understand(&mut self, mut datagram: &[u8]) -> Result<Vec<Told>, DecodeError> {
+        let mut told = Vec::new();
+        while !datagram.is_empty() {
+            let message = NetlinkBuffer::new_checked(datagram)?;
+            let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
+            let whole = length.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+            datagram = datagram.get(whole..).unwrap_or_default();
+            // An event may carry the number of the request, of whomever, that caused it; our own carry our port too.
+            let asked = (message.port_number() == self.port).then(|| message.sequence_number());
+            told.extend(self.message(message.message_type(), asked, message.payload())?);
+        }
+        Ok(told)
+    }
+
+    fn message(
+        &mut self,
+        kind: u16,
+        asked: Option<u32>,
+        payload: &[u8],
+    ) -> Result<Option<Told>, DecodeError> {
+        let is_dump = asked.is_some() && asked == self.dump;
+        Ok(match kind {
+            // A bridge tells the state of its ports once more, in a family of its own, and that one has left it.
+            RTM_NEWLINK | RTM_DELLINK if payload.get(FAMILY) != Some(&0) => None,
+            RTM_NEWLINK => {
+                let because = match asked {
+                    Some(_) if is_dump => Because::Dump,
+                    Some(_) => Because::Question,
+                    None => Because::Change,
+                };
+                links::parse(payload)?.map(|link| Told::Link { link, because })
+            }
+            RTM_DELLINK => {
+                let index = payload.get(INDEX..).and_then(|rest| rest.first_chunk());
+                index.and_then(|index| Ifindex::new(u32::from_ne_bytes(*index))).map(Told::Gone)
+            }
+            NLMSG_DONE | NLMSG_ERROR => {
+                if is_dump {
+                    self.dump = None;
+                }
+                let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+                match asked {
+                    Some(sequence) if code != 0 => {
+                        Some(Told::Refused { sequence, error: io::Error::from_raw_os_error(-code) })
+                    }
+                    Some(_) if is_dump => Some(Told::Complete),
+                    Some(_) | None => None,
+                }
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! The record as a file under `/run/mtu-agent`, and the right to write links.
+//!
+//! Who writes links holds the lock from before they are recorded until after they are written, so that nobody takes
+//! back what is about to be written. Parts of one process hold it together: an answer does not wait for a plan.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use super::record::{Record, RecordError, RecordedLink, SCHEMA};
+use crate::kernel::host;
+use crate::publish::host_file::HostFiles;
+
+/// Name of the record.
+pub const TUNE_JSON: &str = "tune.json";
+/// Whoever writes links holds this.
+const LOCK: &str = "tune.lock";
+/// Another process is done with all links of a machine by then.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is recorded in one directory. Each part of a process that writes links has the same one.
+#[derive(Debug)]
+pub struct Ledger {
+    files: HostFiles,
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lock: Weak<File>,
+    /// The record, as long as its file is this one.
+    known: Option<(Option<Stamp>, Record)>,
+}
+
+/// A file that is replaced has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    changed: (i64, i64),
+}
+
+/// The right to write links, as long as it is there.
+#[derive(Clone, Debug)]
+pub struct Session<'a> {
+    ledger: &'a Ledger,
+    _lock: Arc<File>,
+}
+
+impl Ledger {
+    /// The one in `directory`, which is made when something is written.
+    pub fn new(directory: &Path) -> Self {
+        Self { files: HostFiles::beside_others(directory), patience: PATIENCE, state: Mutex::default() }
+    }
+
+    /// The right to write links. Waits for other processes to finish what they write.
+    pub fn session(&self) -> Result<Session<'_>, RecordError> {
+        let mut state = self.state();
+        if let Some(lock) = state.lock.upgrade() {
+            return Ok(Session { ledger: self, _lock: lock });
+        }
+        self.files.make_directory()?;
+        let lock = Arc::new(self.lock()?);
+        state.lock = Arc::downgrade(&lock);
+        Ok(Session { ledger: self, _lock: lock })
+    }
+
+    fn lock(&self) -> Result<File, RecordError> {
+        let path = self.files.directory().join(LOCK);
+        let failed = |source| RecordError::File { attempt: "lock", path: path.clone(), source };
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let (sender, locked) = channel();
+        let wait = move || {
+            let locked = lock.lock();
+            drop(sender.send(locked.map(|()| lock))); // nobody waits any more: it is unlocked again
+        };
+        thread::Builder::new().name("tune-lock".to_owned()).spawn(wait).map_err(failed)?;
+        match locked.recv_timeout(self.patience) {
+            Ok(locked) => locked.map_err(failed),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(RecordError::Busy { path })
+            }
+        }
+    }
+
+    fn load(&self, state: &mut State) -> Result<Record, RecordError> {
+        let path = self.path();
+        let failed = |source| RecordError::File { attempt: "read", path: path.clone(), source };
+        let found = match fs::symlink_metadata(&path) {
+            Err(none) if none.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.map_err(failed)?),
+        };
+        let stamp = found.as_ref().map(Stamp::of);
+        if let Some((_, known)) = state.known.as_ref().filter(|(of, _)| *of == stamp) {
+            return Ok(known.clone());
+        }
+        let Some(found) = found else { return Ok(Record::new()) };
+        let own = fs::metadata("/proc/self").map_err(failed)?.uid();
+        if !found.is_file() || found.mode() & 0o022 != 0 || ![0, own].contains(&found.uid()) {
+            return Err(RecordError::Untrusted { path, uid: found.uid(), mode: found.mode() & 0o7777 });
+        }
+        let content = fs::read(&path).map_err(failed)?;
+        let record: Record = match serde_json::from_slice(&content) {
+            Ok(record) => record,
+            Err(source) => return Err(RecordError::Unreadable { path, source }),
+        };
+        if record.schema != SCHEMA {
+            return Err(RecordError::Schema { path, schema: record.schema });
+        }
+        Ok(if record.boot == host::boot_id() { record } else { Record::new() })
+    }
+
+    /// Replaces it as a whole, on the disk when this returns. An empty one is removed.
+    fn store(&self, state: &mut State, record: Record) -> Result<(), RecordError> {
+        state.known = None;
+        if record.is_empty() {
+            return self.remove();
+        }
+        let mut content =
+            serde_json::to_vec_pretty(&record).expect("it has no map with keys that are no strings");
+        content.push(b'\n');
+        self.files.write(TUNE_JSON, &content)?;
+        let stamp = fs::symlink_metadata(self.path()).ok().as_ref().map(Stamp::of);
+        state.known = stamp.map(|stamp| (Some(stamp), record));
+        Ok(())
+    }
+
+    fn remove(&self) -> Result<(), RecordError> {
+        let path = self.path();
+        match fs::remove_file(&path).and_then(|()| File::open(self.files.directory())?.sync_all()) {
+            Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|source| RecordError::File { attempt: "remove", path, source }),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.files.directory().join(TUNE_JSON)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session<'_> {
+    /// What was recorded since this kernel booted.
+    pub fn load(&self) -> Result<Record, RecordError> {
+        self.ledger.load(&mut self.ledger.state())
+    }
+
+    /// Records links that are about to be written. When this returns, that is on the disk.
+    pub fn add_links(&self, links: impl Iterator<Item = RecordedLink>) -> Result<(), RecordError> {
+        self.update(|record| links.for_each(|link| record.add_link(link)))
+    }
+
+    /// Changes the record. When this returns, that is on the disk.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Record)) -> Result<(), RecordError> {
+        let mut state = self.ledger.state();
+        let known = self.ledger.load(&mut state)?;
+        let mut record = known.clone();
+        change(&mut record);
+        if record == known { Ok(()) } else { self.ledger.store(&mut state, record) }
+    }
+}
+
+impl Stamp {
+    fn of(found: &fs::Metadata) -> Self {
+        Self { inode: found.ino(), changed: (found.ctime(), found.ctime_nsec()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::domain::link::Ifindex;
+use crate::domain::mtu::LinkMtu;
+use crate::publish::tune::{NetnsId, RecordedClamp, RecordedLink};
+
+fn link(name: &str) -> RecordedLink {
+    let mtu = |bytes| LinkMtu::new(bytes).unwrap();
+    RecordedLink {
+        netns: NetnsId { device: 4, inode: 4_026_532_281 },
+        called: "netns pod".into(),
+        ifindex: Ifindex::new(7).unwrap(),
+        name: name.into(),
+        kind: "veth".into(),
+        linked: Ifindex::new(6),
+        was: mtu(1500),
+        written: vec![mtu(1450)],
+        is_whole_pair: false,
+        is_live: false,
+    }
+}
+
+fn ledger() -> (tempfile::TempDir, Ledger) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ledger = Ledger::new(directory.path());
+    (directory, ledger)
+}
+
+#[test]
+fn it_is_read_as_it_was_written_by_any_process_and_an_empty_one_leaves_no_file() -> Result<(), RecordError> {
+    let (directory, ledger) = ledger();
+    {
+        let session = ledger.session()?;
+        assert!(session.load()?.is_empty());
+        session.update(|record| {
+            record.add_link(link("veth1"));
+            let clamp = RecordedClamp { netns: link("").netns, called: "netns pod".into(), is_live: true };
+            record.add_clamp(clamp.clone());
+            record.add_clamp(clamp);
+        })?;
+    }
+    let other = Ledger::new(directory.path());
+    {
+        let session = other.session()?;
+        let record = session.load()?;
+        assert_eq!((record.links.len(), record.clamps.len()), (1, 1));
+        session.update(|record| record.add_link(link("veth2")))?;
+    }
+    let session = ledger.session()?;
+    assert_eq!(session.load()?.links.len(), 2, "what it knew is not true any more");
+    session.update(|record| *record = Record::new())?;
+    assert!(!ledger.path().exists());
+    session.update(|record| *record = Record::new())
+}
+
+#[test]
+fn what_an_earlier_boot_recorded_is_about_other_links() -> Result<(), RecordError> {
+    let (directory, ledger) = ledger();
+    ledger.session()?.update(|record| {
+        record.add_link(link("veth1"));
+        record.boot = "another".into();
+    })?;
+    assert!(Ledger::new(directory.path()).session()?.load()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_record_that_is_none_or_not_ours_is_refused_and_stays() -> Result<(), RecordError> {
+    let (_directory, ledger) = ledger();
+    let session = ledger.session()?;
+    let path = ledger.path();
+    for (content, said) in [
+        ("{", "is no record"),
+        (r#"{"schema":"mtu-agent.dev/tune-record/v2","boot":"","links":[],"clamps":[]}"#, "another version"),
+    ] {
+        fs::write(&path, content).expect("it can be written");
+        let error = session.load().expect_err("it is refused").to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(session.update(|record| record.add_link(link("veth1"))).is_err());
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), content);
+    }
+    fs::remove_file(&path).expect("it is ours");
+    session.update(|record| record.add_link(link("veth1")))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    assert!(matches!(session.load(), Err(RecordError::Untrusted { mode: 0o666, .. })));
+    assert!(path.exists());
+    Ok(())
+}
+
+#[test]
+fn parts_of_one_process_write_together_and_another_process_waits_for_all_of_them() -> Result<(), RecordError>
+{
+    let (directory, ledger) = ledger();
+    let first = ledger.session()?;
+    let second = ledger.session()?;
+    drop(first);
+    let mut other = Ledger::new(directory.path());
+    other.patience = Duration::from_millis(1);
+    assert!(matches!(other.session(), Err(RecordError::Busy { .. })));
+    other.patience = Duration::from_mins(1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.session().map(drop));
+        drop(second);
+        waiting.join().expect("it does not panic")
+    })
+}
