@@ -20,7 +20,7 @@ pub(super) fn measure(site: &Site, pairs: usize, table: &mut Table) -> Result<()
         site.lab.ip_batch(Place::Pod, &format!("link add {one} type veth peer name {other}"))?;
         times.extend(until_right(site, &events)?);
         site.lab.ip_batch(Place::Pod, &format!("link delete {one}"))?;
-        events.until(|event| event.is_gone && event.name == one)?;
+        events.until(|event| event.is_gone() && event.name == one)?;
     }
     let [median, p99, max] = spread(times);
     table.at_most(format!("{} links: made to right, p99", 2 * pairs), p99, MILLISECONDS, "ms");

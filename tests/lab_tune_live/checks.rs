@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use mtu_lab::agent::Agent;
 use mtu_lab::docker::{Container, Family, FirstAct, Level, LinkEvents, Signal};
-use mtu_lab::tuning::made;
+use mtu_lab::tuning::{Made, made};
 
 use crate::site::Site;
 use crate::state::{State, record, tuned};
@@ -39,15 +39,21 @@ pub(crate) fn fresh_containers_complete(site: &Site, level: Level, containers: u
     }
     let mut moved = 0;
     let events = events.until(|event| {
-        moved += usize::from(event.is_moved);
+        moved += usize::from(event.is_moved());
         moved == containers
     })?;
-    let made = made(&events, site.mtu.into());
-    let late: Vec<_> = made.iter().filter(|link| !link.was_in_time()).collect();
-    assert!(late.is_empty(), "level {level}: {late:#?}");
-    let (veths, bridges): (Vec<_>, Vec<_>) = made.iter().partition(|link| link.is_veth);
-    assert_eq!((veths.len(), bridges.len()), (2 * containers, containers / 3), "both ends; of level {level}");
+    all_in_time(&made(&events, site.mtu.into()), containers, site.mtu);
     Ok(())
+}
+
+/// Both ends of each container's pair, and the bridge, were right before the container had its end.
+pub(crate) fn all_in_time(made: &[Made], containers: usize, mtu: u16) {
+    let late: Vec<_> = made.iter().filter(|link| !link.was_in_time()).collect();
+    assert!(late.is_empty(), "{late:#?}");
+    assert_eq!(made.iter().filter(|link| link.is_veth).count(), 2 * containers, "both ends: {made:#?}");
+    let moved: Vec<_> = made.iter().filter(|link| link.moved.is_some()).collect();
+    assert_eq!(moved.len(), containers);
+    assert!(moved.iter().all(|link| link.bridge == Some(mtu.into())), "{moved:#?}");
 }
 
 /// Kills agents while a container starts at each level: of two, one while it finishes what the other left.

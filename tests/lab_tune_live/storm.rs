@@ -4,6 +4,7 @@ use anyhow::Result;
 use mtu_lab::docker::{Container, Level, Release};
 use mtu_lab::tuning::storm;
 
+use crate::checks::all_in_time;
 use crate::site::Site;
 
 /// The bench has 200.
@@ -21,9 +22,7 @@ fn of_containers_that_start_as_fast_as_dockerd_can_none_is_missed() -> Result<()
         let made = site.with_daemon(Level::Two, |place| {
             storm(&site.lab, Level::Two, place, &spec, amounts, site.mtu.into())
         })?;
-        let late: Vec<_> = made.iter().filter(|link| !link.was_in_time()).collect();
-        assert!(late.is_empty(), "{release:?}: {late:#?}");
-        assert_eq!(made.len(), 2 * CONTAINERS, "both ends");
+        all_in_time(&made, CONTAINERS, site.mtu);
         Ok(())
     })
 }

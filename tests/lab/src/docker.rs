@@ -60,7 +60,7 @@ pub use download::{Download, Family};
 pub use error::LabError;
 pub use first_act::{FirstAct, Sent};
 pub use http::FILE_BYTES;
-pub use link_events::{LinkEvent, LinkEvents};
+pub use link_events::{Happened, LinkEvent, LinkEvents};
 pub use netns_lab::{NetnsLab, Place};
 pub use process::{Exit, Process};
 pub use release::{Iptables, Release};

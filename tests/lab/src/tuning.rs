@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, thread, time::Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::docker::{ContainerSpec, DockerLab, Level, LinkEvent, LinkEvents, Place};
+use crate::docker::{ContainerSpec, DockerLab, Happened, Level, LinkEvent, LinkEvents, Place};
 
 /// A link that was made with too large an MTU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Made {
     pub right: Option<Instant>,
     /// When it moved into its container.
     pub moved: Option<Instant>,
+    /// The MTU of the bridge that its other end was a port of then.
+    pub bridge: Option<u32>,
 }
 
 impl Made {
@@ -32,25 +34,42 @@ impl Made {
     }
 }
 
+/// A link as it is after some of the events.
+#[derive(Debug, Default)]
+struct Now {
+    mtu: u32,
+    master: Option<u32>,
+    linked: Option<u32>,
+    /// Among those that were made.
+    position: Option<usize>,
+}
+
 /// The links that were made in these events, with more than `mtu`.
 pub fn made(events: &[LinkEvent], mtu: u32) -> Vec<Made> {
-    let (mut made, mut there) = (Vec::<Made>::new(), BTreeMap::<u32, Option<usize>>::new());
+    let (mut made, mut now) = (Vec::<Made>::new(), BTreeMap::<u32, Now>::new());
     for event in events {
-        if event.is_gone {
-            if let (Some(Some(position)), true) = (there.remove(&event.ifindex), event.is_moved) {
+        if event.is_gone() {
+            let Some(gone) = now.remove(&event.ifindex) else { continue };
+            if let (Some(position), true) = (gone.position, event.is_moved()) {
+                let other = event.linked.or(gone.linked).and_then(|other| now.get(&other));
+                let bridge = other.and_then(|other| now.get(&other.master?));
                 made[position].moved = Some(event.at);
+                made[position].bridge = bridge.map(|bridge| bridge.mtu);
             }
             continue;
         }
         let is_large = event.mtu > mtu;
-        let position = *there.entry(event.ifindex).or_insert_with(|| {
-            is_large.then(|| {
+        let link = now.entry(event.ifindex).or_insert_with(|| {
+            let is_made_large = is_large && event.happened == Happened::Changed;
+            let position = is_made_large.then(|| {
                 let (name, is_veth, at) = (event.name.clone(), event.is_veth, event.at);
-                made.push(Made { name, is_veth, at, right: None, moved: None });
+                made.push(Made { name, is_veth, at, right: None, moved: None, bridge: None });
                 made.len() - 1
-            })
+            });
+            Now { position, ..Now::default() }
         });
-        if let (Some(position), false) = (position, is_large) {
+        (link.mtu, link.master, link.linked) = (event.mtu, event.master, event.linked.or(link.linked));
+        if let (Some(position), false) = (link.position, is_large) {
             made[position].right.get_or_insert(event.at);
         }
     }
@@ -81,7 +100,7 @@ pub fn storm<'a>(
     .with_context(|| format!("start {containers} containers at level {level}"))?;
     let mut moved = 0;
     let events = events.until(|event| {
-        moved += usize::from(event.is_moved);
+        moved += usize::from(event.is_moved());
         moved == containers
     })?;
     Ok(made(&events, mtu))

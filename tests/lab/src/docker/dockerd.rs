@@ -32,6 +32,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// Outermost first.
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+
     /// As a number.
     pub fn number(self) -> u8 {
         match self {
@@ -281,11 +284,14 @@ fn nested(client: &Client, level: Level, dockerd: &Dockerd, words: &[&str]) -> C
     let directory = level.directory();
     let (name, data) = (nested_name(level), format!("{directory}/data:/var/lib/docker"));
     let (usr, path) = (format!("{}:/usr:ro", dockerd.release.usr()), format!("PATH={}", release::LEGACY));
-    let files = format!("{directory}:{directory}");
+    // Its files, and those of what is nested in it.
+    let inner = Level::ALL.into_iter().filter(|inner| *inner >= level);
+    let files: Vec<_> = inner.map(|inner| format!("{0}:{0}", inner.directory())).collect();
     let mut run = vec!["run", "--rm", "--name", &name, "--env", "NOTIFY_SOCKET"];
     // All the releases, for what is nested in it.
     let programs = ["/run/lab/usr:/run/lab/usr:ro", "/run/lab/legacy:/run/lab/legacy:ro"];
-    let volumes = [&usr, "/etc/alternatives:/etc/alternatives:ro", &files, &data].into_iter().chain(programs);
+    let volumes = [&usr, "/etc/alternatives:/etc/alternatives:ro", &data].into_iter().chain(programs);
+    let volumes = volumes.chain(files.iter().map(String::as_str));
     run.extend(volumes.flat_map(|volume| ["-v", volume]));
     match dockerd.iptables {
         Iptables::Nft => {}

@@ -1,4 +1,4 @@
-//! What the kernel tells of a namespace's links, in its order, each with when it was heard.
+//! What the kernel tells of a namespace's links, in its order, each with when it was heard: first what is there.
 
 use std::{
     io::{self, PipeWriter},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
@@ -32,12 +32,25 @@ const EVENT_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What happened to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Nothing: it was there before.
+    WasThere,
+    /// It was made, or is another way now.
+    Changed,
+    /// It ended.
+    Ended,
+    /// It moved into another namespace.
+    Moved,
+}
+
+/// A link, and what happened to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkEvent {
     /// When it was heard.
     pub at: Instant,
-    /// Whether it is there no more. One that only moved elsewhere goes as well.
-    pub is_gone: bool,
+    /// What.
+    pub happened: Happened,
     /// Its index.
     pub ifindex: u32,
     /// Its name.
@@ -48,11 +61,23 @@ pub struct LinkEvent {
     pub mtu: u32,
     /// The index of a veth's other end, in the namespace that has that.
     pub linked: Option<u32>,
-    /// Whether it is gone because it moved into another namespace.
-    pub is_moved: bool,
+    /// The bridge that it is a port of.
+    pub master: Option<u32>,
 }
 
-/// Links of one namespace, from the moment on at which this was opened.
+impl LinkEvent {
+    /// Whether it is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.happened, Happened::Ended | Happened::Moved)
+    }
+
+    /// Whether that is because it moved.
+    pub fn is_moved(&self) -> bool {
+        self.happened == Happened::Moved
+    }
+}
+
+/// Links of one namespace, as they are when this is opened and as they change from then on.
 #[derive(Debug)]
 pub struct LinkEvents {
     heard: Mutex<Receiver<LinkEvent>>,
@@ -116,6 +141,13 @@ fn open() -> io::Result<Socket> {
     socket.bind_auto()?;
     set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_BYTES)?;
     socket.add_membership(LINKS)?;
+    // Asked for on the same socket after it has joined, so that nothing comes in between.
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
+    request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
     Ok(socket)
 }
 
@@ -128,33 +160,48 @@ fn take(socket: &Socket, sender: &Sender<LinkEvent>) -> bool {
         return false;
     }
     let at = Instant::now();
-    let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram) else { return false };
-    let NetlinkPayload::InnerMessage(message) = message.payload else { return false };
-    let event = match message {
-        RouteNetlinkMessage::NewLink(link) => event(at, false, link),
-        RouteNetlinkMessage::DelLink(link) => event(at, true, link),
-        _ => None,
-    };
-    event.is_none_or(|event| sender.send(event).is_ok())
+    let mut left = &datagram[..];
+    while !left.is_empty() {
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(left) else { return false };
+        let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
+        left = left.get(length.next_multiple_of(4)..).unwrap_or_default();
+        let told = match message.header.flags & NLM_F_MULTIPART {
+            0 => Happened::Changed,
+            _ => Happened::WasThere,
+        };
+        let event = match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => event(at, told, link),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                event(at, Happened::Ended, link)
+            }
+            _ => None,
+        };
+        if event.is_some_and(|event| sender.send(event).is_err()) {
+            return false;
+        }
+    }
+    true
 }
 
 /// `None` for what a bridge tells of its ports: the link has its own event.
 #[expect(clippy::wildcard_enum_match_arm, reason = "of all that is known of a link, this is asked")]
-fn event(at: Instant, is_gone: bool, link: LinkMessage) -> Option<LinkEvent> {
+fn event(at: Instant, mut happened: Happened, link: LinkMessage) -> Option<LinkEvent> {
     if link.header.interface_family == AddressFamily::Bridge {
         return None;
     }
     let ifindex = link.header.index;
-    let (mut name, mut mtu, mut linked, mut is_veth, mut is_moved) = (None, None, None, false, false);
+    let (mut name, mut mtu, mut linked, mut master) = (None, None, None, None);
+    let mut is_veth = false;
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(it) => name = Some(it),
             LinkAttribute::Mtu(it) => mtu = Some(it),
             LinkAttribute::Link(it) => linked = Some(it),
+            LinkAttribute::Controller(it) => master = Some(it),
             LinkAttribute::LinkInfo(infos) => is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth)),
-            LinkAttribute::NewNetnsId(_) | LinkAttribute::NewIfIndex(_) => is_moved = true,
+            LinkAttribute::NewNetnsId(_) | LinkAttribute::NewIfIndex(_) => happened = Happened::Moved,
             _ => {}
         }
     }
-    Some(LinkEvent { at, is_gone, ifindex, name: name?, is_veth, mtu: mtu?, linked, is_moved })
+    Some(LinkEvent { at, happened, ifindex, name: name?, is_veth, mtu: mtu?, linked, master })
 }
