@@ -89,9 +89,6 @@ pub enum AgentError {
     /// Kubernetes cannot be told anything.
     #[error("publish to Kubernetes")]
     Kubernetes(#[from] KubernetesError),
-    /// No thread to answer new links with.
-    #[error("start the thread that answers new links")]
-    Tuner(#[source] io::Error),
     /// Stop signals are not to be had.
     #[error("listen for SIGTERM and SIGINT")]
     Signal(#[source] io::Error),
@@ -139,7 +136,6 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
         Policy { permission: config.tune, all_docker: config.all_docker, maximum: config.max_tuned_mtu };
     let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
     let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
-    let tuner = tuner.map_err(AgentError::Tuner)?;
     let mut agent =
         Agent::new(told, config, unheard, files, metrics, Arc::clone(&status), (publishing, tuner));
     let ended = tokio::select! {

@@ -5,6 +5,7 @@ pub mod capability;
 #[cfg(test)]
 mod capture;
 pub mod clamp;
+pub mod clamp_watch;
 pub mod counters;
 pub mod egress;
 pub mod file_watch;

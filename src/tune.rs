@@ -30,7 +30,9 @@ pub(crate) fn run(args: TuneArgs, color: When) -> anyhow::Result<u8> {
 }
 
 fn revert(args: &TuneArgs, color: When) -> anyhow::Result<u8> {
-    let reverted = tune::revert(&Ledger::new(&args.directory), &doors()?)?;
+    let ledger = Ledger::new(&args.directory);
+    let _nobody_writes_it_again = ledger.claim().map_err(TuneError::from).context("take back nothing")?;
+    let reverted = tune::revert(&ledger, &doors()?)?;
     let text = match args.output {
         Output::Text => tune_text::reverted(&reverted, terminal::paint(color)),
         Output::Json => tune_json::reverted(&reverted)? + "\n",

@@ -12,21 +12,23 @@
 mod guard;
 mod guards;
 mod planner;
+mod strife;
 
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use self::guards::{Guards, Order};
 pub use self::planner::{Planner, Policy};
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
+use crate::domain::error::with_sources;
 use crate::domain::permission::Permission;
 use crate::publish::metrics::Metrics;
-use crate::publish::tune::{Ledger, requirements};
+use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
 
 /// Tuning under way. Dropped, it ends; what is tuned stays.
 #[derive(Debug)]
@@ -42,16 +44,23 @@ impl Tuner {
         ledger: Ledger,
         metrics: Arc<Metrics>,
         opt_ins: Option<watch::Receiver<OptIns>>,
-    ) -> io::Result<Self> {
-        let policy = permitted(policy, &metrics);
-        let ledger = Arc::new(ledger);
-        let guards = match policy.permission {
-            Permission::Links => Some(Guards::start(Arc::clone(&ledger), Arc::clone(&metrics))?),
-            Permission::Observe | Permission::Clamp => None,
-        };
-        let planner = Planner::new(policy, ledger, metrics, guards);
+    ) -> Self {
         let (surveys, latest) = watch::channel(None);
-        Ok(Self { surveys, following: tokio::spawn(follow(latest, opt_ins, planner)) })
+        let follow = async move {
+            let policy = permitted(policy);
+            let ledger = Arc::new(ledger);
+            let claim = match policy.permission {
+                Permission::Observe => None,
+                Permission::Clamp | Permission::Links => Some(claim(&ledger).await),
+            };
+            match claim.transpose().and_then(|claim| Following::new(policy, &ledger, metrics, claim)) {
+                Ok(following) => following.follow(latest, opt_ins).await,
+                Err(error) => {
+                    error!(error = %with_sources(&error), "nothing is tuned until the agent is restarted");
+                }
+            }
+        };
+        Self { surveys, following: tokio::spawn(follow) }
     }
 
     /// Has this survey acted upon, unless a later one comes first.
@@ -66,15 +75,22 @@ impl Drop for Tuner {
     }
 }
 
+/// Why nothing is tuned.
+#[derive(Debug, thiserror::Error)]
+enum TunerError {
+    #[error("be the one agent that tunes this host")]
+    Claim(#[from] RecordError),
+    #[error("start the thread that answers new links")]
+    Guards(#[from] io::Error),
+}
+
 /// What this process can do of it.
-fn permitted(policy: Policy, metrics: &Metrics) -> Policy {
+fn permitted(policy: Policy) -> Policy {
     if policy.permission == Permission::Observe {
         return policy;
     }
     let missing = requirements::missing();
     if missing.is_empty() {
-        metrics.tuning_begins();
-        info!(tune = policy.permission.name(), all_docker = policy.all_docker, "tuning where it is opted in");
         return policy;
     }
     warn!(
@@ -85,25 +101,71 @@ fn permitted(policy: Policy, metrics: &Metrics) -> Policy {
     Policy { permission: Permission::Observe, ..policy }
 }
 
-async fn follow(
-    mut surveys: watch::Receiver<Option<Arc<Survey>>>,
-    opt_ins: Option<watch::Receiver<OptIns>>,
-    mut planner: Planner,
-) {
-    // Without a cluster nobody else asks, and that is known.
-    let (_nobody, nobodys) = watch::channel(OptIns { is_known: true, ..OptIns::default() });
-    let mut opt_ins = opt_ins.unwrap_or(nobodys);
-    loop {
-        tokio::select! {
-            changed = surveys.changed() => if changed.is_err() { return },
-            Ok(()) = opt_ins.changed() => {}
+/// Waits for its turn.
+async fn claim(ledger: &Arc<Ledger>) -> Result<Claim, TunerError> {
+    match ledger.claim() {
+        Err(RecordError::Claimed { path }) => {
+            warn!(held = %path.display(), "another agent tunes this host: nothing is tuned before it ends");
+            let ledger = Arc::clone(ledger);
+            joined(spawn_blocking(move || ledger.claim_when_free())).await.map_err(TunerError::from)
         }
-        let Some(survey) = surveys.borrow_and_update().clone() else { continue };
-        let opt_ins = opt_ins.borrow_and_update().clone();
-        let pass = spawn_blocking(move || {
-            planner.pass(&survey, &opt_ins);
-            planner
-        });
-        planner = pass.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        claimed => claimed.map_err(TunerError::from),
+    }
+}
+
+async fn joined<T>(work: JoinHandle<T>) -> T {
+    work.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+struct Following {
+    planner: Planner,
+    touched: Arc<Notify>,
+    _claim: Option<Claim>,
+}
+
+impl Following {
+    fn new(
+        policy: Policy,
+        ledger: &Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        claim: Option<Claim>,
+    ) -> Result<Self, TunerError> {
+        let touched = Arc::new(Notify::new());
+        let guards = match policy.permission {
+            Permission::Observe => None,
+            Permission::Clamp | Permission::Links => {
+                metrics.tuning_begins();
+                let (tune, all_docker) = (policy.permission.name(), policy.all_docker);
+                info!(tune, all_docker, "tuning where it is opted in");
+                Some(Guards::start(Arc::clone(ledger), Arc::clone(&metrics), Arc::clone(&touched))?)
+            }
+        };
+        let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards);
+        Ok(Self { planner, touched, _claim: claim })
+    }
+
+    async fn follow(
+        self,
+        mut surveys: watch::Receiver<Option<Arc<Survey>>>,
+        opt_ins: Option<watch::Receiver<OptIns>>,
+    ) {
+        let Self { mut planner, touched, _claim } = self;
+        // Without a cluster nobody else asks, and that is known.
+        let (_nobody, nobodys) = watch::channel(OptIns { is_known: true, ..OptIns::default() });
+        let mut opt_ins = opt_ins.unwrap_or(nobodys);
+        loop {
+            tokio::select! {
+                changed = surveys.changed() => if changed.is_err() { return },
+                Ok(()) = opt_ins.changed() => {}
+                () = touched.notified() => {}
+            }
+            let Some(survey) = surveys.borrow_and_update().clone() else { continue };
+            let opt_ins = opt_ins.borrow_and_update().clone();
+            let pass = move || {
+                planner.pass(&survey, &opt_ins);
+                planner
+            };
+            planner = joined(spawn_blocking(pass)).await;
+        }
     }
 }

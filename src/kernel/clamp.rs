@@ -56,6 +56,7 @@ const PRIORITY: i32 = -150;
 const NFT_REG_1: u32 = 1;
 /// What is attempted when nothing is written.
 const READ: &str = "read";
+const HEAR: &str = "hear of changes of";
 
 /// What is there of the clamp in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,10 @@ pub enum ClampError {
 }
 
 impl ClampError {
+    pub(super) fn from_watch(failure: Failure) -> Self {
+        meaning(HEAR, failure)
+    }
+
     /// A word for a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -264,6 +269,11 @@ fn keep(answer: &[u8], table: u16, kept: &mut Vec<Vec<u8>>) -> Result<(), Decode
         kept.push(attributes.to_vec());
     }
     Ok(())
+}
+
+/// Whether a change of a table, a chain or a rule is of the table: each names it first.
+pub(super) fn is_about(attributes: &[u8]) -> bool {
+    says(attributes, &[text(NFTA_TABLE_NAME, TABLE)]).unwrap_or(true)
 }
 
 /// Whether the rule does what ours does.

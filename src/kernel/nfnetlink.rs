@@ -10,6 +10,8 @@ use netlink_packet_core::{
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
+/// `NFNLGRP_NFTABLES`: what changes of tables, chains and rules.
+const GROUP: u32 = 7;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
 /// `struct nlmsghdr`.
@@ -90,6 +92,13 @@ impl NetfilterSocket {
         let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Failure::Open)?;
         socket.bind_auto().map_err(Failure::Open)?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_BYTES].into_boxed_slice() })
+    }
+
+    /// One that hears what changes instead.
+    pub(super) fn hear() -> Result<Socket, Failure> {
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Failure::Open)?;
+        socket.bind_auto().and_then(|_address| socket.add_membership(GROUP)).map_err(Failure::Open)?;
+        Ok(socket)
     }
 
     /// Makes all of these changes, or none.
@@ -182,6 +191,12 @@ fn packet(
     bytes.extend([family, 0, resource[0], resource[1]]);
     bytes.extend(attributes);
     bytes
+}
+
+/// The attributes of each message of a datagram, behind what every one begins with.
+pub(super) fn heard(datagram: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let messages = Messages(datagram).map_while(Result::ok);
+    messages.map(|message| message.payload().get(FAMILY_BYTES..).unwrap_or_default().to_vec())
 }
 
 /// The messages of one datagram.

@@ -25,7 +25,7 @@ pub mod requirements;
 mod revert;
 mod step;
 
-pub use ledger::{Ledger, Session, TUNE_JSON};
+pub use ledger::{Claim, Ledger, Session, TUNE_JSON};
 pub use prune::prune;
 pub use record::{NetnsId, Record, RecordError, RecordedClamp, RecordedLink};
 pub use revert::{RevertError, Reverted, revert, revert_some};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::agent::clock;
@@ -24,6 +24,8 @@ use crate::publish::tune::{Ledger, NetnsId, RecordError, RecordedLink};
 pub(super) struct Shared {
     pub(super) ledger: Arc<Ledger>,
     pub(super) metrics: Arc<Metrics>,
+    /// Somebody touched a clamp.
+    pub(super) touched: Arc<Notify>,
 }
 
 /// The guard of one namespace.

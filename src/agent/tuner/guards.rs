@@ -1,93 +1,144 @@
 //! The thread of the guards, and which namespaces have one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc as blocking};
 use std::thread;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::{debug, warn};
 
 use super::guard::{Guard, Shared};
 use crate::domain::answer::Rules;
 use crate::domain::error::with_sources;
+use crate::kernel::clamp_watch::{ClampSocket, ClampWatch};
 use crate::kernel::link_events::LinkSocket;
 use crate::kernel::netns::NetnsFile;
 use crate::publish::metrics::Metrics;
 use crate::publish::tune::{Ledger, NetnsId};
 
-/// A namespace whose new links are to be answered.
+/// A namespace that is to be guarded.
 #[derive(Debug)]
 pub struct Order {
     /// The way into it. It is not kept, or the namespace would live as long.
     pub netns: NetnsFile,
     /// What people call it.
     pub called: String,
-    /// How.
-    pub rules: Rules,
+    /// How its new links are to be answered, if they are.
+    pub links: Option<Rules>,
+    /// Whether it is told when somebody touches the clamp.
+    pub clamp: bool,
 }
 
 /// The guards at work. Dropped, they end.
 #[derive(Debug)]
 pub struct Guards {
-    orders: mpsc::UnboundedSender<Vec<Order>>,
+    words: mpsc::UnboundedSender<Word>,
+}
+
+#[derive(Debug)]
+enum Word {
+    Order(Vec<Order>),
+    Withdraw(BTreeSet<NetnsId>, blocking::Sender<()>),
 }
 
 impl Guards {
-    /// Starts their thread; nothing is guarded yet.
-    pub fn start(ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let (orders, ordered) = mpsc::unbounded_channel();
+    /// Starts their thread; nothing is guarded yet. They notify `touched` when a clamp was touched.
+    pub fn start(ledger: Arc<Ledger>, metrics: Arc<Metrics>, touched: Arc<Notify>) -> io::Result<Self> {
+        let (words, spoken) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let work = move || LocalSet::new().block_on(&runtime, keep(ordered, ledger, metrics));
+        let work = move || {
+            let shared = Rc::new(Shared { ledger, metrics, touched });
+            LocalSet::new().block_on(&runtime, keep(spoken, shared));
+        };
         thread::Builder::new().name("tuner".to_owned()).spawn(work)?;
-        Ok(Self { orders })
+        Ok(Self { words })
     }
 
     /// From now on these namespaces are guarded, and no others.
     pub fn order(&self, orders: Vec<Order>) {
-        self.orders.send(orders).expect("the thread ends after this");
+        self.words.send(Word::Order(orders)).expect("the thread ends after this");
+    }
+
+    /// Leaves these namespaces alone. When it returns, nothing is written there any more.
+    pub fn withdraw(&self, namespaces: BTreeSet<NetnsId>) {
+        let (done, is_done) = blocking::channel();
+        self.words.send(Word::Withdraw(namespaces, done)).expect("the thread ends after this");
+        is_done.recv().expect("the thread ends after this");
     }
 }
 
+/// Who stands in one namespace.
+#[derive(Default)]
 struct Post {
-    rules: watch::Sender<Rules>,
-    task: JoinHandle<()>,
+    links: Option<(watch::Sender<Rules>, Task)>,
+    clamp: Option<Task>,
 }
 
-async fn keep(mut ordered: mpsc::UnboundedReceiver<Vec<Order>>, ledger: Arc<Ledger>, metrics: Arc<Metrics>) {
-    let shared = Rc::new(Shared { ledger, metrics });
-    let mut posts: BTreeMap<NetnsId, Post> = BTreeMap::new();
-    while let Some(mut orders) = ordered.recv().await {
-        while let Ok(later) = ordered.try_recv() {
-            orders = later;
-        }
-        let mut left = std::mem::take(&mut posts);
-        for Order { netns, called, rules } in orders {
-            let id = NetnsId::of(&netns);
-            let post = left.remove(&id).filter(|post| !post.task.is_finished());
-            let post = match post {
-                Some(post) => {
-                    post.rules.send_if_modified(|old| {
-                        *old != rules && {
-                            *old = rules;
-                            true
-                        }
-                    });
-                    Some(post)
-                }
-                None => post_guard(&netns, &called, rules, &shared),
-            };
-            posts.extend(post.map(|post| (id, post)));
-        }
-        // Those that are left end with their rules.
-        drop(left);
-        shared.metrics.tuned_namespaces(posts.len());
+/// Ends when it is dropped, at one of its awaits.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-fn post_guard(netns: &NetnsFile, called: &str, rules: Rules, shared: &Rc<Shared>) -> Option<Post> {
+async fn keep(mut spoken: mpsc::UnboundedReceiver<Word>, shared: Rc<Shared>) {
+    let mut posts: BTreeMap<NetnsId, Post> = BTreeMap::new();
+    while let Some(word) = spoken.recv().await {
+        match word {
+            Word::Order(orders) => {
+                let mut left = std::mem::take(&mut posts);
+                for order in orders {
+                    let id = NetnsId::of(&order.netns);
+                    let post = left.remove(&id).unwrap_or_default();
+                    posts.insert(id, post.follow(order, &shared));
+                }
+            }
+            Word::Withdraw(namespaces, done) => {
+                for post in namespaces.iter().filter_map(|netns| posts.remove(netns)) {
+                    if let Some((_rules, mut task)) = post.links {
+                        task.0.abort();
+                        let _it_was_aborted = (&mut task.0).await;
+                    }
+                }
+                let _nobody_waits_any_more = done.send(());
+            }
+        }
+        shared.metrics.tuned_namespaces(posts.values().filter(|post| post.links.is_some()).count());
+    }
+}
+
+impl Post {
+    fn follow(self, order: Order, shared: &Rc<Shared>) -> Self {
+        let Order { netns, called, links, clamp } = order;
+        let has_ended = |task: &Task| task.0.is_finished();
+        let links = links.and_then(|rules| match self.links.filter(|(_, task)| !has_ended(task)) {
+            Some((told, task)) => {
+                told.send_if_modified(|old| {
+                    let is_news = *old != rules;
+                    *old = rules;
+                    is_news
+                });
+                Some((told, task))
+            }
+            None => answer_links(&netns, &called, rules, shared),
+        });
+        let watched = self.clamp.filter(|task| !has_ended(task));
+        let clamp = if clamp { watched.or_else(|| watch_clamp(&netns, &called, shared)) } else { None };
+        Self { links, clamp }
+    }
+}
+
+fn answer_links(
+    netns: &NetnsFile,
+    called: &str,
+    rules: Rules,
+    shared: &Rc<Shared>,
+) -> Option<(watch::Sender<Rules>, Task)> {
     let socket = match netns.run(LinkSocket::open) {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return not_guarded(called, &error),
@@ -97,13 +148,35 @@ fn post_guard(netns: &NetnsFile, called: &str, rules: Rules, shared: &Rc<Shared>
     match Guard::new(NetnsId::of(netns), called.to_owned(), socket, followed, Rc::clone(shared)) {
         Ok(guard) => {
             debug!(netns = called, "new links are answered");
-            Some(Post { rules, task: spawn_local(guard.run()) })
+            Some((rules, Task(spawn_local(guard.run()))))
         }
         Err(error) => not_guarded(called, &error),
     }
 }
 
+fn watch_clamp(netns: &NetnsFile, called: &str, shared: &Rc<Shared>) -> Option<Task> {
+    let socket = match netns.run(ClampSocket::open) {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return not_guarded(called, &error),
+        Err(error) => return not_guarded(called, &error),
+    };
+    let mut watch = match ClampWatch::listen(socket) {
+        Ok(watch) => watch,
+        Err(error) => return not_guarded(called, &error),
+    };
+    let (called, touched) = (called.to_owned(), Arc::clone(&shared.touched));
+    Some(Task(spawn_local(async move {
+        let error = loop {
+            match watch.touched().await {
+                Ok(()) => touched.notify_one(),
+                Err(error) => break error,
+            }
+        };
+        warn!(netns = called, %error, "the clamp is not looked after until the next survey");
+    })))
+}
+
 fn not_guarded<T>(called: &str, error: &dyn std::error::Error) -> Option<T> {
-    warn!(netns = called, error = %with_sources(error), "new links are not answered until the next survey");
+    warn!(netns = called, error = %with_sources(error), "what happens there is left to the next survey");
     None
 }

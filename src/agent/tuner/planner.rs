@@ -1,17 +1,19 @@
-//! Makes right what a survey finds wrong where somebody opted in, and tells the guards where to stand.
+//! Makes right what a survey finds wrong where somebody opted in, takes back what is not opted in any more, and tells
+//! the guards where to stand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::guards::{Guards, Order};
+use super::strife::Strife;
+use crate::agent::clock;
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::scope::{Chosen, docker_host, opted_in_pods};
 use crate::discovery::survey::Survey;
-use crate::domain::answer::Rules;
 use crate::domain::error::with_sources;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
@@ -19,7 +21,10 @@ use crate::domain::plan::{Change, Mode, Plan};
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
-use crate::publish::tune::{self, Done, Ledger, Step, TuneError};
+use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneError};
+
+/// So many recorded links are not worth to be looked at.
+const SMALL_RECORD: usize = 64;
 
 /// What an agent may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +44,12 @@ pub struct Planner {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     guards: Option<Guards>,
-    /// Plans that were refused, by the namespace that opted in: not tried again until they differ.
+    /// Plans that were refused, by the inode of what opted in: not tried again until they differ.
     refused: BTreeMap<u64, Vec<Step>>,
+    /// Clamps that somebody else keeps removing, by the inode.
+    strife: BTreeMap<u64, Strife>,
+    /// With more than that many recorded links it is time to forget some.
+    many: usize,
     /// What was said already.
     said: BTreeSet<String>,
 }
@@ -48,48 +57,60 @@ pub struct Planner {
 impl Planner {
     /// One that has seen no survey yet. Without guards new links wait for the next survey.
     pub fn new(policy: Policy, ledger: Arc<Ledger>, metrics: Arc<Metrics>, guards: Option<Guards>) -> Self {
-        Self { policy, ledger, metrics, guards, refused: BTreeMap::new(), said: BTreeSet::new() }
+        let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { policy, ledger, metrics, guards, refused, strife, many: SMALL_RECORD, said }
     }
 
     /// Writes what is to be written by this survey.
     pub fn pass(&mut self, survey: &Survey, opt_ins: &OptIns) {
-        let chosen = self.chosen(survey, opt_ins);
-        let mut pending = 0;
-        let mut orders = Vec::new();
-        if !chosen.is_empty() {
-            match Doors::open() {
-                Ok(mut doors) => {
-                    for (chosen, permission) in &chosen {
-                        pending += self.tune(survey, &doors, chosen, *permission);
-                    }
-                    // Afterwards, so that they find what was there before as it should be.
-                    for (chosen, permission) in &chosen {
-                        orders.extend(orders_for(survey, &mut doors, chosen, *permission));
-                    }
-                }
-                Err(error) => error!(error = %with_sources(&error), "nothing is tuned by this survey"),
-            }
+        let (chosen, is_known) = self.chosen(survey, opt_ins);
+        let may_write = self.policy.permission > Permission::Observe;
+        if chosen.is_empty() && !may_write {
+            return self.metrics.tune_pending(0);
         }
+        let mut doors = match Doors::open() {
+            Ok(doors) => doors,
+            Err(error) => return error!(error = %with_sources(&error), "nothing is tuned by this survey"),
+        };
+        if may_write
+            && is_known
+            && let Err(error) = self.take_back(survey, &doors, &chosen)
+        {
+            self.say(with_sources(&error));
+        }
+        let pending =
+            chosen.iter().map(|(chosen, permission)| self.tune(survey, &doors, chosen, *permission)).sum();
         self.metrics.tune_pending(pending);
+        if may_write && let Err(error) = self.prune(&doors) {
+            self.say(with_sources(&error));
+        }
+        // Afterwards, so that they find what was there before as it should be.
         if let Some(guards) = &self.guards {
-            guards.order(orders);
+            let orders = chosen
+                .iter()
+                .flat_map(|(chosen, permission)| orders_for(survey, &mut doors, chosen, *permission));
+            guards.order(orders.collect());
         }
     }
 
-    /// Who opted in, and how far it goes there.
-    fn chosen(&mut self, survey: &Survey, opt_ins: &OptIns) -> Vec<(Chosen, Permission)> {
+    /// Who opted in, and how far it goes there; and whether that is all, so that nobody else did.
+    fn chosen(&mut self, survey: &Survey, opt_ins: &OptIns) -> (Vec<(Chosen, Permission)>, bool) {
         let Policy { permission, all_docker, maximum } = self.policy;
         let mut chosen = opted_in_pods(survey, opt_ins, maximum);
+        let mut is_known = opt_ins.is_known;
         if all_docker {
             match docker_host(survey, maximum) {
                 Ok(host) => chosen.push((host, Permission::Links)),
-                Err(refused) => self.say(format!("{refused}")),
+                Err(refused) => {
+                    is_known = false; // the user wanted it, and what was done before stays
+                    self.say(refused.to_string());
+                }
             }
         }
         for (_, asked) in &mut chosen {
             *asked = permission.min(*asked);
         }
-        chosen
+        (chosen, is_known)
     }
 
     /// Carries out what is allowed of the plan for one namespace that opted in; tells how many changes are left.
@@ -100,32 +121,35 @@ impl Planner {
         let clamped = self.clamped(survey, doors, netns);
         let opted_in = std::slice::from_ref(&chosen.opted_in);
         let plan = Plan::new(&look.topology, opted_in, Mode::Both, &clamped);
-        let allowed: Vec<_> =
-            plan.changes.iter().copied().filter(|change| needed(*change) <= permission).collect();
-        let left = plan.changes.len() - allowed.len();
-        if allowed.is_empty() {
-            self.refused.remove(&inode);
-            return left;
-        }
+        let is_allowed = |change: &&Change| needed(**change) <= permission;
+        let allowed: Vec<_> = plan.changes.iter().filter(is_allowed).copied().collect();
+        let (all, left) = (plan.changes.len(), plan.changes.len() - allowed.len());
         let steps: Vec<_> = match tune::steps(look, doors, &allowed) {
             Ok(steps) => steps.into_iter().map(Step::live).collect(),
             Err(error) => {
                 self.say(with_sources(&error));
-                return plan.changes.len();
+                return all;
             }
         };
+        if steps.is_empty() {
+            self.refused.remove(&inode);
+            return left;
+        }
         if self.refused.get(&inode) == Some(&steps) {
-            return plan.changes.len();
+            return all;
         }
         let called = called(&look.topology, &look.identities, netns);
         let mut last = None;
         match tune::apply(&self.ledger, doors, &steps, |step| last = Some(what(step))) {
             Ok(done) => {
                 self.refused.remove(&inode);
-                let is_written = |(_, done): &(_, Done)| *done == Done::Written;
-                let written: Vec<_> = steps.iter().zip(done).filter(is_written).collect();
-                for (step, _) in &written {
-                    self.metrics.count_tune_write(what(step), TuneResult::Written);
+                let written = steps.iter().zip(done).filter(|(_, done)| *done == Done::Written);
+                let written: Vec<_> = written.map(|(step, _)| what(step)).collect();
+                for what in &written {
+                    self.metrics.count_tune_write(*what, TuneResult::Written);
+                    if *what == Tuned::Clamp {
+                        self.strife.entry(inode).or_default().written(clock());
+                    }
                 }
                 info!(netns = called, written = written.len(), "tuned");
                 left
@@ -136,22 +160,85 @@ impl Planner {
                 }
                 warn!(netns = called, error = %with_sources(&error), "not tuned, until something changes");
                 self.refused.insert(inode, steps);
-                plan.changes.len()
+                all
             }
         }
     }
 
-    /// Whether the namespace is clamped already. One that cannot be is not clamped.
+    /// The namespace itself, if it is clamped or cannot be.
     fn clamped(&mut self, survey: &Survey, doors: &Doors, netns: NetnsIx) -> BTreeSet<NetnsIx> {
-        let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
-        match door.map(|door| door.run(clamp::read)) {
-            Some(Ok(Ok(Clamp::Present))) => [netns].into(),
-            Some(Ok(Err(error))) => {
+        let look = &survey.look;
+        let Some(door) = look.identities[netns.0].inode.and_then(|inode| doors.get(inode)) else {
+            return BTreeSet::new();
+        };
+        match door.run(clamp::read) {
+            Ok(Ok(Clamp::Present)) => [netns].into(),
+            Ok(Ok(Clamp::Absent | Clamp::Altered)) => {
+                let strife = self.strife.entry(door.inode()).or_default();
+                let is_new = strife.is_news(clock());
+                if is_new {
+                    self.metrics.count_tune_write(Tuned::Clamp, TuneResult::Contested);
+                    let called = called(&look.topology, &look.identities, netns);
+                    warn!(
+                        netns = called,
+                        "the clamp is removed again and again; it is left alone for a while"
+                    );
+                }
+                if strife.is_on(clock()) { [netns].into() } else { BTreeSet::new() }
+            }
+            Ok(Err(error)) => {
                 self.say(with_sources(&error));
                 [netns].into()
             }
-            Some(Ok(Ok(Clamp::Absent | Clamp::Altered)) | Err(_)) | None => BTreeSet::new(),
+            Err(_cannot_be_entered) => BTreeSet::new(),
         }
+    }
+
+    /// Takes back what an agent wrote where it may write no more. What it cannot write now by its own permission stays.
+    fn take_back(
+        &mut self,
+        survey: &Survey,
+        doors: &Doors,
+        chosen: &[(Chosen, Permission)],
+    ) -> Result<(), TuneError> {
+        let record = self.ledger.session()?.load()?;
+        let is_live =
+            record.links.iter().any(|link| link.is_live) || record.clamps.iter().any(|clamp| clamp.is_live);
+        if !is_live {
+            return Ok(());
+        }
+        let out = |at_least| {
+            if self.policy.permission < at_least {
+                return BTreeSet::new();
+            }
+            out_of_scope(survey, doors, chosen, at_least)
+        };
+        let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
+        let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
+        let has_clamp = |clamp: &tune::RecordedClamp| clamp.is_live && clamps.contains(&clamp.netns);
+        if !record.links.iter().any(has_link) && !record.clamps.iter().any(has_clamp) {
+            return Ok(());
+        }
+        if let Some(guards) = &self.guards {
+            guards.withdraw(links.clone());
+        }
+        for reverted in tune::revert_some(&self.ledger, doors, has_link, has_clamp)? {
+            let what = reverted.link.map_or_else(|| "clamp".to_owned(), |(name, _)| name);
+            match reverted.outcome {
+                Ok(_) => info!(netns = reverted.called, what, "not opted in any more: taken back"),
+                Err(error) => self.say(format!("{what} of {}: {}", reverted.called, with_sources(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what is gone when there may be much of it.
+    fn prune(&mut self, doors: &Doors) -> Result<(), RecordError> {
+        if self.ledger.session()?.load()?.links.len() > self.many {
+            let left = tune::prune(&self.ledger, doors)?;
+            self.many = SMALL_RECORD.max(2 * left);
+        }
+        Ok(())
     }
 
     /// Says it once.
@@ -177,20 +264,43 @@ fn needed(change: Change) -> Permission {
     }
 }
 
+/// Namespaces of this host of which nobody allows so much, and that can be entered.
+fn out_of_scope(
+    survey: &Survey,
+    doors: &Doors,
+    chosen: &[(Chosen, Permission)],
+    at_least: Permission,
+) -> BTreeSet<NetnsId> {
+    let topology = &survey.look.topology;
+    let allowing: BTreeSet<_> =
+        chosen.iter().filter(|(_, it)| *it >= at_least).map(|(chosen, _)| chosen.opted_in.netns).collect();
+    let is_in = |netns| {
+        let parent = |netns: &NetnsIx| topology.netns(*netns).place.parent();
+        std::iter::successors(Some(netns), parent).any(|around| allowing.contains(&around))
+    };
+    let known = topology.iter().filter(|(_, netns)| netns.place.level().is_some());
+    let out = known.map(|(ix, _)| ix).filter(|netns| !is_in(*netns));
+    let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+    out.filter_map(door).map(NetnsId::of).collect()
+}
+
 /// Where guards are to stand. What has no door is gone, or comes with the next survey.
 fn orders_for(survey: &Survey, doors: &mut Doors, chosen: &Chosen, permission: Permission) -> Vec<Order> {
-    if permission < Permission::Links {
+    if permission < Permission::Clamp {
         return Vec::new();
     }
     let look = &survey.look;
-    let measured = &survey.bounds.measured;
-    let order = |(netns, rules): (NetnsIx, Rules)| {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode));
-        let called = called(&look.topology, &look.identities, netns);
-        if door.is_none() {
-            debug!(netns = called, "no way in");
-        }
-        Some(Order { netns: door?, called, rules })
+    let mut rules = match permission {
+        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
+        Permission::Observe | Permission::Clamp => BTreeMap::new(),
     };
-    chosen.opted_in.rules(&look.topology, measured).into_iter().filter_map(order).collect()
+    let own = chosen.opted_in.netns;
+    let own_rules = rules.remove(&own);
+    let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
+    let order = |(netns, links): (NetnsIx, _)| {
+        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
+        let called = called(&look.topology, &look.identities, netns);
+        Some(Order { netns: door, called, links, clamp: netns == own })
+    };
+    namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }

@@ -20,6 +20,8 @@ use crate::publish::host_file::HostFiles;
 pub const TUNE_JSON: &str = "tune.json";
 /// Whoever writes links holds this.
 const LOCK: &str = "tune.lock";
+/// An agent that tunes holds this as long as it runs.
+const CLAIM: &str = "tuner.lock";
 /// Another process is done with all links of a machine by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,10 @@ struct Stamp {
     inode: u64,
     changed: (i64, i64),
 }
+
+/// The only one that keeps links right, as long as it is there.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "closed, it is unlocked")] File);
 
 /// The right to write links, as long as it is there.
 #[derive(Clone, Debug)]
@@ -70,10 +76,36 @@ impl Ledger {
         Ok(Session { ledger: self, _lock: lock })
     }
 
+    /// Becomes the one that keeps links right. Refused while another is.
+    pub fn claim(&self) -> Result<Claim, RecordError> {
+        self.files.make_directory()?;
+        let (lock, path) = self.open(CLAIM)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Claim(lock)),
+            Err(TryLockError::Error(source)) => Err(RecordError::File { attempt: "lock", path, source }),
+            Err(TryLockError::WouldBlock) => Err(RecordError::Claimed { path }),
+        }
+    }
+
+    /// The same, but waits for the other's end, however long that takes.
+    pub fn claim_when_free(&self) -> Result<Claim, RecordError> {
+        self.files.make_directory()?;
+        let (lock, path) = self.open(CLAIM)?;
+        lock.lock().map_err(|source| RecordError::File { attempt: "lock", path, source })?;
+        Ok(Claim(lock))
+    }
+
+    fn open(&self, name: &str) -> Result<(File, PathBuf), RecordError> {
+        let path = self.files.directory().join(name);
+        match File::options().create(true).truncate(false).write(true).open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(source) => Err(RecordError::File { attempt: "open", path, source }),
+        }
+    }
+
     fn lock(&self) -> Result<File, RecordError> {
-        let path = self.files.directory().join(LOCK);
+        let (lock, path) = self.open(LOCK)?;
         let failed = |source| RecordError::File { attempt: "lock", path: path.clone(), source };
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
             Err(TryLockError::Error(source)) => return Err(failed(source)),

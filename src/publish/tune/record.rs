@@ -66,6 +66,16 @@ pub enum RecordError {
         /// Its permissions.
         mode: u32,
     },
+    /// An agent is at it, and would undo what is undone.
+    #[error(
+        "an agent is tuning this host (it holds {}): it would write all of it again at once; stop it first, or let it \
+         take back by itself what is not opted in any more",
+        path.display()
+    )]
+    Claimed {
+        /// The lock.
+        path: PathBuf,
+    },
     /// Another process is at it.
     #[error("another mtu-agent writes links on this host and does not come to an end (it holds {}): end it", path.display())]
     Busy {

@@ -89,6 +89,21 @@ fn a_record_that_is_none_or_not_ours_is_refused_and_stays() -> Result<(), Record
 }
 
 #[test]
+fn only_one_keeps_links_right_and_the_next_waits_for_its_end() -> Result<(), RecordError> {
+    let (directory, ledger) = ledger();
+    let other = Ledger::new(directory.path());
+    let claim = ledger.claim()?;
+    assert!(matches!(other.claim(), Err(RecordError::Claimed { .. })));
+    other.session().map(drop)?;
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.claim_when_free().map(drop));
+        drop(claim);
+        waiting.join().expect("it does not panic")
+    })?;
+    ledger.claim().map(drop)
+}
+
+#[test]
 fn parts_of_one_process_write_together_and_another_process_waits_for_all_of_them() -> Result<(), RecordError>
 {
     let (directory, ledger) = ledger();
