@@ -79,9 +79,11 @@ fn measure(amounts: Amounts) -> Result<Table> {
         let site = Site::pod(release)?;
         let docker = docker(&site)?;
         let began = now();
-        killed_at_any_moment(&site, amounts.kills)?;
+        let in_the_middle = killed_at_any_moment(&site, amounts.kills)?;
         let what = format!("{docker}: {} kills: all finished, all taken back", amounts.kills);
         table.holds(what, format!("{:.0} s", began.elapsed().as_secs_f64()), true);
+        let of = amounts.kills / 2;
+        table.shown("  between two links", format!("{in_the_middle} of {of} that were not to finish"));
 
         let _agent = site.start("links")?;
         for level in &site.levels {

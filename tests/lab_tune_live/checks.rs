@@ -56,9 +56,11 @@ pub(crate) fn all_in_time(made: &[Made], containers: usize, mtu: u16) {
     assert!(moved.iter().all(|link| link.bridge == Some(mtu.into())), "{moved:#?}");
 }
 
-/// Kills agents while a container starts at each level: of two, one while it finishes what the other left.
-pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<()> {
+/// Kills agents while a container starts at each level: of two, one after or while it finishes what the other left.
+/// Returns how many of the first ones had written something, and not all.
+pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<usize> {
     nothing_is_tuned(site, &[])?;
+    let mut in_the_middle = 0;
     for turn in 0..kills / 2 {
         let fresh = thread::scope(|scope| {
             let starting = scope.spawn(|| site.containers());
@@ -69,6 +71,8 @@ pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<()> {
             starting.join().expect("no panic")
         })?;
         let fresh: Vec<_> = fresh.iter().collect();
+        let is_unfinished = !site.others_than(site.mtu, &fresh)?.is_empty();
+        in_the_middle += usize::from(is_unfinished && record(&site.lab)?.is_some());
         if turn % 2 == 0 {
             let agent = site.spec("links")?.start(&site.lab)?;
             all_is_tuned(site, &agent, &fresh)?;
@@ -82,7 +86,7 @@ pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<()> {
         tuned(&site.lab, &["--revert"])?;
         nothing_is_tuned(site, &fresh)?;
     }
-    Ok(())
+    Ok(in_the_middle)
 }
 
 pub(crate) fn kill(agent: &Agent<'_>) -> Result<()> {

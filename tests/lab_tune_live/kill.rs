@@ -1,5 +1,7 @@
 //! The agent is killed at any moment, and is away.
 
+use std::io::{self, Write as _};
+
 use anyhow::Result;
 use mtu_lab::docker::Release;
 
@@ -13,13 +15,23 @@ const KILLS: usize = 20;
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn killed_at_any_moment_a_restart_finishes_and_a_revert_restores_every_link() -> Result<()> {
-    killed_at_any_moment(&Site::pod(Release::Machine)?, KILLS)
+    let in_the_middle = killed_at_any_moment(&Site::pod(Release::Machine)?, KILLS)?;
+    tell(in_the_middle)
 }
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn killed_at_any_moment_on_a_plain_docker_host_with_a_later_docker() -> Result<()> {
-    killed_at_any_moment(&Site::machine(Release::Trixie)?, KILLS)
+    let in_the_middle = killed_at_any_moment(&Site::machine(Release::Trixie)?, KILLS)?;
+    tell(in_the_middle)
+}
+
+fn tell(in_the_middle: usize) -> Result<()> {
+    let turns = KILLS / 2;
+    Ok(writeln!(
+        io::stdout(),
+        "{in_the_middle} of {turns} were killed when some links were written and others not"
+    )?)
 }
 
 #[test]
