@@ -246,6 +246,7 @@ impl Agent {
                     }
                     self.conclude(SurveyReason::Probe, Duration::ZERO);
                 }
+                () = self.tuner.ended() => self.damper.handle_events(clock(), 1),
                 () = reload.next() => self.reload(),
                 () = sleep_until(due.into()) => self.conclude_if_raised(),
             }

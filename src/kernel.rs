@@ -18,6 +18,7 @@ pub mod netns;
 mod nfnetlink;
 pub mod nsid;
 pub mod own_process;
+pub mod process_end;
 pub mod procfs;
 mod readiness;
 pub mod routes;

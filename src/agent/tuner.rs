@@ -17,11 +17,11 @@ mod strife;
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
-pub use self::guards::{Guards, Order};
+pub use self::guards::{Guards, News, Order};
 pub use self::planner::{Planner, Policy};
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
@@ -34,6 +34,7 @@ use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
 #[derive(Debug)]
 pub(super) struct Tuner {
     surveys: watch::Sender<Option<Arc<Survey>>>,
+    news: News,
     following: JoinHandle<()>,
 }
 
@@ -46,6 +47,8 @@ impl Tuner {
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) -> Self {
         let (surveys, latest) = watch::channel(None);
+        let news = News::default();
+        let heard = news.clone();
         let follow = async move {
             let policy = permitted(policy);
             let ledger = Arc::new(ledger);
@@ -53,14 +56,19 @@ impl Tuner {
                 Permission::Observe => None,
                 Permission::Clamp | Permission::Links => Some(claim(&ledger).await),
             };
-            match claim.transpose().and_then(|claim| Following::new(policy, &ledger, metrics, claim)) {
+            match claim.transpose().and_then(|claim| Following::new(policy, &ledger, metrics, heard, claim)) {
                 Ok(following) => following.follow(latest, opt_ins).await,
                 Err(error) => {
                     error!(error = %with_sources(&error), "nothing is tuned until the agent is restarted");
                 }
             }
         };
-        Self { surveys, following: tokio::spawn(follow) }
+        Self { surveys, news, following: tokio::spawn(follow) }
+    }
+
+    /// Waits until something ended that only a new look can see.
+    pub(super) async fn ended(&self) {
+        self.news.ended.notified().await;
     }
 
     /// Has this survey acted upon, unless a later one comes first.
@@ -119,7 +127,7 @@ async fn joined<T>(work: JoinHandle<T>) -> T {
 
 struct Following {
     planner: Planner,
-    touched: Arc<Notify>,
+    news: News,
     _claim: Option<Claim>,
 }
 
@@ -128,20 +136,20 @@ impl Following {
         policy: Policy,
         ledger: &Arc<Ledger>,
         metrics: Arc<Metrics>,
+        news: News,
         claim: Option<Claim>,
     ) -> Result<Self, TunerError> {
-        let touched = Arc::new(Notify::new());
         let guards = match policy.permission {
             Permission::Observe => None,
             Permission::Clamp | Permission::Links => {
                 metrics.tuning_begins();
                 let (tune, all_docker) = (policy.permission.name(), policy.all_docker);
                 info!(tune, all_docker, "tuning where it is opted in");
-                Some(Guards::start(Arc::clone(ledger), Arc::clone(&metrics), Arc::clone(&touched))?)
+                Some(Guards::start(Arc::clone(ledger), Arc::clone(&metrics), news.clone())?)
             }
         };
         let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards);
-        Ok(Self { planner, touched, _claim: claim })
+        Ok(Self { planner, news, _claim: claim })
     }
 
     async fn follow(
@@ -149,7 +157,7 @@ impl Following {
         mut surveys: watch::Receiver<Option<Arc<Survey>>>,
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) {
-        let Self { mut planner, touched, _claim } = self;
+        let Self { mut planner, news, _claim } = self;
         // Without a cluster nobody else asks, and that is known.
         let (_nobody, nobodys) = watch::channel(OptIns { is_known: true, ..OptIns::default() });
         let mut opt_ins = opt_ins.unwrap_or(nobodys);
@@ -157,7 +165,7 @@ impl Following {
             tokio::select! {
                 changed = surveys.changed() => if changed.is_err() { return },
                 Ok(()) = opt_ins.changed() => {}
-                () = touched.notified() => {}
+                () = news.touched.notified() => {}
             }
             let Some(survey) = surveys.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();

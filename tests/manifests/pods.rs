@@ -60,7 +60,10 @@ fn the_component_for_tuning_adds_two_capabilities_host_pids_and_one_role() {
     let daemon_set = expected.iter_mut().find(|object| object["kind"] == "DaemonSet").expect("it is there");
     let patched = &mut daemon_set["spec"]["template"]["spec"];
     patched["hostPID"] = json!(true);
-    patched["containers"][0]["securityContext"]["capabilities"]["add"] = json!(TUNING);
+    let added = &mut patched["containers"][0];
+    added["securityContext"]["capabilities"]["add"] = json!(TUNING);
+    let environment = added["env"].as_array_mut().expect("it has some");
+    environment.insert(0, json!({"name": "MTU_AGENT_TUNE", "value": "links"}));
     assert_eq!((pod, container), agent(&expected));
     assert_eq!(objects, expected);
 }

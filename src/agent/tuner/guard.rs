@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::guards::News;
 use crate::agent::clock;
 use crate::domain::answer::{Action, Answers, Rules};
 use crate::domain::error::with_sources;
@@ -24,8 +25,7 @@ use crate::publish::tune::{Ledger, NetnsId, RecordError, RecordedLink};
 pub(super) struct Shared {
     pub(super) ledger: Arc<Ledger>,
     pub(super) metrics: Arc<Metrics>,
-    /// Somebody touched a clamp.
-    pub(super) touched: Arc<Notify>,
+    pub(super) news: News,
 }
 
 /// The guard of one namespace.

@@ -16,6 +16,7 @@ use crate::domain::error::with_sources;
 use crate::kernel::clamp_watch::{ClampSocket, ClampWatch};
 use crate::kernel::link_events::LinkSocket;
 use crate::kernel::netns::NetnsFile;
+use crate::kernel::process_end::ProcessEnd;
 use crate::publish::metrics::Metrics;
 use crate::publish::tune::{Ledger, NetnsId};
 
@@ -30,6 +31,17 @@ pub struct Order {
     pub links: Option<Rules>,
     /// Whether it is told when somebody touches the clamp.
     pub clamp: bool,
+    /// A process in it. A guarded namespace does not end by itself when that does, and so says nothing either.
+    pub witness: Option<u32>,
+}
+
+/// What guards see and others act upon.
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    /// Somebody touched a clamp.
+    pub touched: Arc<Notify>,
+    /// A process has ended: all is to be looked at again.
+    pub ended: Arc<Notify>,
 }
 
 /// The guards at work. Dropped, they end.
@@ -45,12 +57,12 @@ enum Word {
 }
 
 impl Guards {
-    /// Starts their thread; nothing is guarded yet. They notify `touched` when a clamp was touched.
-    pub fn start(ledger: Arc<Ledger>, metrics: Arc<Metrics>, touched: Arc<Notify>) -> io::Result<Self> {
+    /// Starts their thread; nothing is guarded yet.
+    pub fn start(ledger: Arc<Ledger>, metrics: Arc<Metrics>, news: News) -> io::Result<Self> {
         let (words, spoken) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
-            let shared = Rc::new(Shared { ledger, metrics, touched });
+            let shared = Rc::new(Shared { ledger, metrics, news });
             LocalSet::new().block_on(&runtime, keep(spoken, shared));
         };
         thread::Builder::new().name("tuner".to_owned()).spawn(work)?;
@@ -75,6 +87,7 @@ impl Guards {
 struct Post {
     links: Option<(watch::Sender<Rules>, Task)>,
     clamp: Option<Task>,
+    witness: Option<(u32, Task)>,
 }
 
 /// Ends when it is dropped, at one of its awaits.
@@ -114,7 +127,7 @@ async fn keep(mut spoken: mpsc::UnboundedReceiver<Word>, shared: Rc<Shared>) {
 
 impl Post {
     fn follow(self, order: Order, shared: &Rc<Shared>) -> Self {
-        let Order { netns, called, links, clamp } = order;
+        let Order { netns, called, links, clamp, witness } = order;
         let has_ended = |task: &Task| task.0.is_finished();
         let links = links.and_then(|rules| match self.links.filter(|(_, task)| !has_ended(task)) {
             Some((told, task)) => {
@@ -129,8 +142,23 @@ impl Post {
         });
         let watched = self.clamp.filter(|task| !has_ended(task));
         let clamp = if clamp { watched.or_else(|| watch_clamp(&netns, &called, shared)) } else { None };
-        Self { links, clamp }
+        let known = self.witness.filter(|(pid, task)| witness == Some(*pid) && !has_ended(task));
+        let witness = known.or_else(|| Some((witness?, watch_process(witness?, shared)?)));
+        Self { links, clamp, witness }
     }
+}
+
+/// Has all be looked at again when a process ends: the namespace may be nobody's any more, and is let go then.
+fn watch_process(pid: u32, shared: &Rc<Shared>) -> Option<Task> {
+    let process = ProcessEnd::of(pid);
+    let process =
+        process.inspect_err(|error| debug!(pid, %error, "it has ended, or its end is not told")).ok()?;
+    let ended = Arc::clone(&shared.news.ended);
+    Some(Task(spawn_local(async move {
+        if process.ended().await.is_ok() {
+            ended.notify_one();
+        }
+    })))
 }
 
 fn answer_links(
@@ -164,7 +192,7 @@ fn watch_clamp(netns: &NetnsFile, called: &str, shared: &Rc<Shared>) -> Option<T
         Ok(watch) => watch,
         Err(error) => return not_guarded(called, &error),
     };
-    let (called, touched) = (called.to_owned(), Arc::clone(&shared.touched));
+    let (called, touched) = (called.to_owned(), Arc::clone(&shared.news.touched));
     Some(Task(spawn_local(async move {
         let error = loop {
             match watch.touched().await {

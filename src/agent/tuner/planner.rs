@@ -300,7 +300,8 @@ fn orders_for(survey: &Survey, doors: &mut Doors, chosen: &Chosen, permission: P
     let order = |(netns, links): (NetnsIx, _)| {
         let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
         let called = called(&look.topology, &look.identities, netns);
-        Some(Order { netns: door, called, links, clamp: netns == own })
+        let witness = look.identities[netns.0].pids.first().copied();
+        Some(Order { netns: door, called, links, clamp: netns == own, witness })
     };
     namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }

@@ -1,0 +1,216 @@
+//! Pods that opt in, and leave again. Who asks for what is told to a planner in the lab by hand.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use mtu_agent::agent::tuner::{Guards, News, Planner, Policy};
+use mtu_agent::discovery::opt_in::OptIns;
+use mtu_agent::discovery::survey::{Sources, Survey, look};
+use mtu_agent::domain::mtu::LinkMtu;
+use mtu_agent::publish::metrics::Metrics;
+use mtu_agent::publish::tune::Ledger;
+use mtu_lab::docker::{NetnsLab, Place, Process};
+
+use crate::*;
+
+const PODS: [&str; 2] = ["pod1", "pod2"];
+
+/// Two pods on a host with an uplink of 1400, each behind a CNI's veth of 1500, with docker's bridge and a container.
+fn lab_with_pods() -> Result<NetnsLab> {
+    let lab = lab()?;
+    for (number, pod) in PODS.iter().enumerate() {
+        lab.netns(pod)?;
+        lab.netns(&format!("{pod}-c"))?;
+        lab.ip_batch(
+            Place::Node,
+            &format!(
+                "link add cali{number} type veth peer name eth0 netns {pod}
+                 link set cali{number} up
+                 route add 10.244.0.{number}/32 dev cali{number}"
+            ),
+        )?;
+        lab.ip_batch(
+            Place::Netns(pod),
+            &format!(
+                "link set eth0 up
+                 addr add 10.244.0.{number}/32 dev eth0
+                 route add 169.254.1.1 dev eth0 scope link
+                 route add default via 169.254.1.1 dev eth0
+                 link add docker0 type bridge
+                 addr add 172.17.0.1/16 dev docker0
+                 link set docker0 up
+                 link add {STAYS} type veth peer name eth0 netns {pod}-c
+                 link set {STAYS} master docker0
+                 link set {STAYS} up"
+            ),
+        )?;
+        lab.ip_batch(
+            Place::Netns(&format!("{pod}-c")),
+            "link set eth0 up
+             addr add 172.17.0.2/16 dev eth0
+             route add default via 172.17.0.1",
+        )?;
+    }
+    Ok(lab)
+}
+
+/// MTUs of what is nested in a pod: bridge, outer end, inner end. And whether it is clamped.
+fn state(lab: &NetnsLab, pod: &str) -> Result<([u32; 3], bool)> {
+    let place = Place::Netns(pod);
+    let inside = format!("{pod}-c");
+    let links = [(place, "docker0"), (place, STAYS), (Place::Netns(&inside), "eth0")];
+    let mut mtus = [0; 3];
+    for (mtu, (place, link)) in mtus.iter_mut().zip(links) {
+        *mtu = lab.link_mtu(place, link)?;
+    }
+    assert_eq!(lab.link_mtu(place, "eth0")?, DOCKER, "the CNI's stays");
+    Ok((mtus, is_clamped(lab, place)?))
+}
+
+const AS_DOCKER_MADE_IT: ([u32; 3], bool) = ([DOCKER; 3], false);
+const CLAMPED: ([u32; 3], bool) = ([DOCKER; 3], true);
+const TUNED: ([u32; 3], bool) = ([UPLINK; 3], true);
+
+/// A planner in the lab, which does one pass for each line that it is told.
+struct Told {
+    _process: Process,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Told {
+    fn start(lab: &NetnsLab, permission: &str) -> Result<Self> {
+        let program = std::env::current_exe()?;
+        let test = "pods::a_planner_does_one_pass_for_each_line";
+        let words = [program.to_str().context("text")?, "--ignored", "--exact", test, "--nocapture"];
+        let mut command = NetnsLab::command(&words);
+        let process = lab.spawn(Place::Node, command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let stdin = process.take_stdin().context("it has a stdin")?;
+        let stdout = BufReader::new(process.take_stdout().context("it has a stdout")?);
+        let mut told = Self { _process: process, stdin, stdout };
+        writeln!(told.stdin, "{permission}")?;
+        Ok(told)
+    }
+
+    /// What the pods ask for: `pod1=links pod2=observe`, and `unknown` if that may not be all.
+    fn pass(&mut self, asked: &str) -> Result<()> {
+        writeln!(self.stdin, "{asked}")?;
+        let mut said = String::new();
+        while said.trim() != "done" {
+            said.clear();
+            ensure!(self.stdout.read_line(&mut said)? > 0, "it ended");
+        }
+        Ok(())
+    }
+}
+
+/// What the tests below start in the lab. Run with the others it is told nothing, and does nothing.
+#[test]
+#[ignore = "the tests below start it"]
+fn a_planner_does_one_pass_for_each_line() -> Result<()> {
+    let mut lines = io::stdin().lines();
+    let Some(permission) = lines.next() else { return Ok(()) };
+    let permission = permission?.parse()?;
+    let ledger = Arc::new(Ledger::new(Path::new("/run/mtu-agent")));
+    let metrics = Arc::new(Metrics::new());
+    let guards = Guards::start(Arc::clone(&ledger), Arc::clone(&metrics), News::default())?;
+    let policy = Policy { permission, all_docker: false, maximum: LinkMtu::LARGEST_USEFUL };
+    let mut planner = Planner::new(policy, ledger, metrics, Some(guards));
+    for line in lines {
+        let line = line?;
+        let mut look = look(&Sources::default())?;
+        for identity in &mut look.identities {
+            identity.pod_uid = identity.pinned.first().cloned().filter(|name| PODS.contains(&name.as_str()));
+        }
+        let asked = line.split_whitespace().filter_map(|word| word.split_once('='));
+        let pods = asked.map(|(pod, asked)| anyhow::Ok((pod.to_owned(), asked.parse()?)));
+        let opt_ins = OptIns { pods: pods.collect::<Result<_>>()?, is_known: !line.contains("unknown") };
+        let when = jiff::Timestamp::UNIX_EPOCH;
+        planner.pass(&Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, when), &opt_ins);
+        writeln!(io::stdout(), "done")?;
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_is_tuned_as_far_as_both_it_and_the_agent_allow() -> Result<()> {
+    let lab = lab_with_pods()?;
+    for (permission, asked, expected) in [
+        ("observe", "links", AS_DOCKER_MADE_IT),
+        ("links", "observe", AS_DOCKER_MADE_IT),
+        ("clamp", "links", CLAMPED),
+        ("links", "clamp", CLAMPED),
+        ("links", "links", TUNED),
+    ] {
+        Told::start(&lab, permission)?.pass(&format!("pod1={asked}"))?;
+        assert_eq!(state(&lab, "pod1")?, expected, "{permission} {asked}");
+        assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT, "it did not ask");
+        revert(&lab)?;
+        assert_eq!(state(&lab, "pod1")?, AS_DOCKER_MADE_IT);
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_leaves_the_scope_is_given_back_what_it_had_and_no_other() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links pod2=links")?;
+    assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (TUNED, TUNED));
+    told.pass("pod2=links unknown")?;
+    assert_eq!(state(&lab, "pod1")?, TUNED, "nobody knows yet whether it asks");
+    for (asked, expected) in
+        [("pod1=clamp", CLAMPED), ("pod1=links", TUNED), ("pod1=observe", AS_DOCKER_MADE_IT)]
+    {
+        told.pass(&format!("{asked} pod2=links"))?;
+        assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (expected, TUNED), "{asked}");
+    }
+    told.pass("")?;
+    assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT);
+    assert!(recorded(&lab).is_err(), "nothing is left to take back");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_somebody_applied_by_hand_is_not_the_agents_to_take_back() -> Result<()> {
+    let lab = lab_with_pods()?;
+    lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--netns", "pod1", "--apply"])?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod2=links")?;
+    told.pass("")?;
+    assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (TUNED, AS_DOCKER_MADE_IT));
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn in_a_pod_what_a_daemon_makes_is_answered_and_what_a_cni_brings_is_not() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links")?;
+    let pod = Place::Netns("pod1");
+    // What a CNI adds to a running pod: one end here, the other on the host.
+    lab.ip(&["link", "add", "cali9", "type", "veth", "peer", "name", "net1", "netns", "pod1"])?;
+    lab.check_in(pod, &["ip", "link", "add", "br-anybodys", "type", "bridge"])?;
+    lab.check_in(pod, &["ip", "link", "set", "br-anybodys", "mtu", "1500"])?;
+    pair(&lab, pod, "left", "right")?;
+    lab.check_in(pod, &["ip", "link", "set", "left", "master", "br-anybodys"])?;
+    let mut socket = lab.enter(pod, mtu_agent::kernel::RouteSocket::open)??;
+    loop {
+        let links = socket.links(None)?;
+        let mtu = |name: &str| links.iter().find(|link| link.name == name).map(|link| link.mtu.get());
+        if ["left", "right", "br-anybodys"].iter().all(|name| mtu(name) == Some(UPLINK)) {
+            break;
+        }
+    }
+    assert_eq!(lab.link_mtu(pod, "net1")?, DOCKER);
+    assert_eq!(lab.link_mtu(Place::Node, "cali9")?, DOCKER);
+    assert_eq!(state(&lab, "pod1")?, TUNED);
+    Ok(())
+}

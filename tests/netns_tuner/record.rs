@@ -1,0 +1,104 @@
+//! What was there before, whatever ends the agent, and whoever else is there.
+
+use anyhow::{Context as _, Result, ensure};
+use mtu_lab::docker::{NetnsLab, Place, Signal};
+use serde_json::Value;
+
+use crate::*;
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_a_killed_agent_wrote_is_taken_back_where_it_has_moved_to() -> Result<()> {
+    let lab = lab()?;
+    let agent = tuning(&lab, 1)?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    until_mtu(&agent, &lab, Place::Node, STAYS, UPLINK)?;
+    until_mtu(&agent, &lab, Place::Node, MOVES, UPLINK)?;
+    agent.process().signal(Signal::KILL)?;
+    agent.process().wait()?;
+    // It has another index there, and another name.
+    lab.netns("c1")?;
+    lab.ip_batch(
+        Place::Netns("c1"),
+        &(0..8).fold(String::new(), |all, it| all + &format!("link add d{it} type bridge\n")),
+    )?;
+    container_in(&lab, "c1")?;
+    let record = recorded(&lab)?;
+    let moved = record["links"].as_array().context("links")?.iter().find(|it| it["name"] == MOVES);
+    let index = ifindex(&lab, Place::Netns("c1"), "eth0")?;
+    ensure!(
+        moved.context("it is recorded")?["ifindex"] != index,
+        "the test wants another index than {index}"
+    );
+
+    let said = revert(&lab)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER, "{said}");
+    assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER, "{said}");
+    assert_eq!(lab.link_mtu(Place::Node, "docker0")?, DOCKER, "{said}");
+    assert!(!is_clamped(&lab, Place::Node)? && recorded(&lab).is_err());
+    Ok(())
+}
+
+fn container_in(lab: &NetnsLab, name: &str) -> Result<()> {
+    lab.ip_batch(
+        Place::Node,
+        &format!("link set {STAYS} master docker0\nlink set {MOVES} netns {name} name eth0"),
+    )
+}
+
+fn ifindex(lab: &NetnsLab, place: Place<'_>, link: &str) -> Result<Value> {
+    let links: Value =
+        serde_json::from_str(&lab.check_in(place, &["ip", "-j", "link", "show", "dev", link])?)?;
+    Ok(links[0]["ifindex"].clone())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn an_agent_that_starts_again_finishes_what_was_begun_and_remembers_what_was_there_first() -> Result<()> {
+    let lab = lab()?;
+    let agent = tuning(&lab, 1)?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    until_mtu(&agent, &lab, Place::Node, STAYS, UPLINK)?;
+    until_mtu(&agent, &lab, Place::Node, MOVES, UPLINK)?;
+    agent.process().signal(Signal::KILL)?;
+    agent.process().wait()?;
+    container(&lab, "c1", 2, STAYS, MOVES)?;
+    lab.set_link_mtu(Place::Node, STAYS, 1500)?;
+    lab.set_link_mtu(Place::Netns("c1"), "eth0", 1500)?;
+    let agent = tuning(&lab, 2)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, UPLINK);
+    agent.stop()?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, UPLINK, "what is tuned stays");
+    assert!(is_clamped(&lab, Place::Node)?);
+    revert(&lab)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
+    assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn beside_an_agent_that_tunes_nothing_is_taken_back_by_hand() -> Result<()> {
+    let lab = lab()?;
+    let _agent = tuning(&lab, 1)?;
+    let refused = lab.run(Place::Node, &[MTU_AGENT, "tune", "--revert"])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("an agent is tuning this host"), "{said}");
+    assert!(is_clamped(&lab, Place::Node)?);
+    let planned = lab.run(Place::Node, &[MTU_AGENT, "tune", "--all-docker", "--apply"])?;
+    assert_eq!(planned.status.code(), Some(0), "{planned:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn of_two_agents_the_second_waits_for_the_end_of_the_first() -> Result<()> {
+    let lab = lab()?;
+    let first = tuning(&lab, 1)?;
+    let mut second = agent("links").start(&lab)?;
+    second.told("another agent tunes this host: nothing is tuned before it ends")?;
+    first.stop()?;
+    second.until_sample("mtu_agent_tuned_namespaces", 1.0)?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    until_mtu(&second, &lab, Place::Node, STAYS, UPLINK)
+}
