@@ -1,6 +1,8 @@
 //! Live tuning of real dockerds that nobody configured, whose node drops the PTBs that it owes: every fresh container is
 //! right before its first packet, at any depth; and nothing is lost when the agent dies.
 
+#[path = "lab_tune_live/again.rs"]
+mod again;
 #[path = "lab_tune_live/checks.rs"]
 mod checks;
 #[path = "lab_tune_live/clamp.rs"]

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::Result;
-use mtu_lab::docker::Release;
+use mtu_lab::docker::{Container, Family, FirstAct, Release};
 
 use crate::checks::{all_is_tuned, killed_at_any_moment};
 use crate::site::Site;
@@ -50,6 +50,9 @@ fn with_the_agent_away_what_is_tuned_stays_and_new_links_are_as_docker_makes_the
         assert_eq!(before.differing(&after).len(), 0, "what was there stays");
         for container in &fresh {
             assert_eq!(site.lab.link_mtu(container, "eth0")?, 1500, "level {}", container.level());
+            let act = Container::on_network("bridge");
+            let act = site.lab.first_act(container.level(), act, Family::V4, site.mtu)?;
+            assert_eq!(act, FirstAct::clamped(), "the clamp stays; level {}", container.level());
         }
         let all: Vec<_> = running.iter().copied().chain(&fresh).collect();
         let agent = site.spec("links")?.start(&site.lab)?;
