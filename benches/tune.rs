@@ -68,11 +68,11 @@ fn main() -> ExitCode {
 
 fn measure(amounts: Amounts) -> Result<Table> {
     let mut table = Table::default();
+    idle::measure(&Site::machine(Release::Machine)?, amounts.idle, &mut table)?;
     for release in Release::ALL {
         let site = Site::pod(release)?;
         let docker = docker(&site)?;
-        answer::measure(&site, amounts.pairs, &mut table)?;
-        idle::measure(&site, amounts.idle, &mut table)?;
+        answer::measure(&site, &docker, amounts.pairs, &mut table)?;
         storm::measure(&site, &docker, amounts.storm, &mut table)?;
     }
     for release in Release::ALL {

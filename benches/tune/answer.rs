@@ -11,7 +11,7 @@ use super::table::{Table, spread};
 
 const MILLISECONDS: f64 = 5.0;
 
-pub(super) fn measure(site: &Site, pairs: usize, table: &mut Table) -> Result<()> {
+pub(super) fn measure(site: &Site, docker: &str, pairs: usize, table: &mut Table) -> Result<()> {
     let agent = site.start("links")?;
     let events = LinkEvents::of(&site.lab, Place::Pod)?;
     let mut times = Vec::new();
@@ -23,7 +23,12 @@ pub(super) fn measure(site: &Site, pairs: usize, table: &mut Table) -> Result<()
         events.until(|event| event.is_gone() && event.name == one)?;
     }
     let [median, p99, max] = spread(times);
-    table.at_most(format!("{} links: made to right, p99", 2 * pairs), p99, MILLISECONDS, "ms");
+    table.at_most(
+        format!("beside {docker}: {} links, made to right, p99", 2 * pairs),
+        p99,
+        MILLISECONDS,
+        "ms",
+    );
     table.shown("  median, max", format!("{median:.2}, {max:.2} ms"));
     let metrics = agent.metrics()?;
     let [sum, count] =
