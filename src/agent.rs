@@ -11,6 +11,7 @@
 pub mod config;
 mod files;
 pub mod kubernetes;
+mod nested;
 mod news;
 mod paths;
 mod reload;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
@@ -32,6 +34,7 @@ use tracing::{error, info, warn};
 use self::config::{Config, ConfigError, Knobs};
 use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
+use self::nested::Nested;
 use self::news::News;
 use self::paths::Paths;
 use self::reload::{Reload, ReloadError};
@@ -116,7 +119,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let (mut terminate, mut interrupt) = (next()?, next()?);
 
     info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
-    let stopped = tokio::sync::watch::Sender::new(false);
+    let stopped = watch::Sender::new(false);
     let serve = |server: Server, pages| {
         let mut until = stopped.subscribe();
         spawn_local(server.run(Arc::clone(&status), pages, async move {
@@ -132,8 +135,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
         info!(node = node_name, "publishing to Kubernetes");
         Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
     });
-    let policy =
-        Policy { permission: config.tune, all_docker: config.all_docker, maximum: config.max_tuned_mtu };
+    let policy = Policy { permission: config.tune, all_docker: config.all_docker };
     let opt_ins = publishing.as_ref().map(Publishing::opt_ins);
     let tuner = Tuner::start(policy, Ledger::new(&config.directory), Arc::clone(&metrics), opt_ins);
     let mut agent =
@@ -167,6 +169,7 @@ struct Agent {
     damper: Damper,
     steady: SteadyMtu,
     paths: Paths,
+    nested: Nested,
     look: Option<Arc<Look>>,
     news: News,
     publishing: Option<Publishing>,
@@ -196,6 +199,7 @@ impl Agent {
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
+        let nested = Nested::follow(tuner.tuned(), node_name.clone(), wall);
         let (paths, news, look) = (Paths::new(node_name), News::default(), None);
         Self {
             told,
@@ -207,6 +211,7 @@ impl Agent {
             damper,
             steady,
             paths,
+            nested,
             look,
             news,
             publishing,
@@ -246,6 +251,7 @@ impl Agent {
                     }
                     self.conclude(SurveyReason::Probe, Duration::ZERO);
                 }
+                () = self.nested.next() => self.conclude(SurveyReason::Probe, Duration::ZERO),
                 () = self.tuner.ended() => self.damper.handle_events(clock(), 1),
                 () = reload.next() => self.reload(),
                 () = sleep_until(due.into()) => self.conclude_if_raised(),
@@ -307,22 +313,24 @@ impl Agent {
     /// Draws the conclusions of what is known now, and tells them.
     fn conclude(&mut self, reason: SurveyReason, took: Duration) {
         let Some(look) = &self.look else { return };
-        let survey = Survey::conclude(Arc::clone(look), self.paths.known(), self.config.max_dind_mtu, wall());
+        let paths = self.paths.known();
+        let nested_paths = self.nested.paths(look, &paths, self.config.probe_interval);
+        let survey = Survey::conclude(Arc::clone(look), paths, self.config.max_dind_mtu, wall());
+        let survey = Arc::new(survey.with_nested_paths(nested_paths));
         self.steady.observe(clock(), survey.safe_dind_mtu().map(|safe| safe.mtu));
         self.metrics.observe_survey(&survey, reason, took);
         self.metrics.observe_published(&self.steady);
         if let Some(publishing) = &self.publishing {
             publishing.tell(&survey, &self.steady);
         }
-        let survey = Arc::new(survey);
-        self.tuner.tell(&survey);
         let document = match survey_json::render(&survey) {
             Ok(document) => document,
             Err(error) => return error!(%error, "the survey cannot be rendered"),
         };
         self.news.tell(&survey, &self.steady);
+        self.tuner.tell(Arc::clone(&survey), self.config.max_tuned_mtu);
         self.files.want(Wanted { document: document.clone(), mtu: self.steady.value() });
-        self.status.surveyed(document);
+        self.status.surveyed(document, survey);
     }
 
     fn conclude_if_raised(&mut self) {

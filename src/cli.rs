@@ -87,7 +87,20 @@ pub(crate) struct SurveyArgs {
 
     /// Form of the answer on stdout
     #[arg(long, value_name = "FORM", default_value = "text")]
-    pub(crate) output: Output,
+    pub(crate) output: SurveyOutput,
+}
+
+/// Forms of a survey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SurveyOutput {
+    /// A tree for people
+    Text,
+    /// One document for programs
+    Json,
+    /// A picture: namespaces as boxes in one another, each link with its MTU
+    Svg,
+    /// The same as a graph, for graphviz
+    Dot,
 }
 
 #[derive(Debug, Args)]

@@ -64,8 +64,7 @@ async fn control(config: Config) -> anyhow::Result<()> {
     let webhook_listen = config.webhook_listen;
     let (values, known) = watch::channel(Arc::default());
     let controller = Controller::bind(config, client, values).await.context("serve metrics and health")?;
-    let metrics =
-        WebhookMetrics::register(controller.metrics().registry()).context("count what the webhook does")?;
+    let metrics = WebhookMetrics::register(controller.metrics().registry());
     let (keys, key) = watch::channel(None);
     let webhook = Webhook::bind(webhook_listen, known, key, metrics).await.context("serve the webhook")?;
     info!(listen = %webhook.address(), "webhook started");

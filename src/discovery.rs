@@ -10,6 +10,7 @@ mod handles;
 pub mod identity;
 pub mod inventory;
 pub mod measure;
+pub mod nested;
 pub mod nesting;
 pub mod opt_in;
 pub mod path;

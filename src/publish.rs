@@ -1,10 +1,13 @@
 //! Everything that leaves the process.
 
+pub mod drawing;
 pub mod host_file;
 pub mod http;
 pub mod kubernetes;
 mod links;
+mod markup;
 pub mod metrics;
+pub mod page;
 pub mod paint;
 pub mod probe_json;
 pub mod probe_text;

@@ -10,10 +10,11 @@ use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::discovery::who;
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::probes::resolve::Target;
+use mtu_agent::publish::drawing::{Drawing, dot, svg};
 use mtu_agent::publish::{survey_json, survey_text, walk_text};
 use tokio::task::LocalSet;
 
-use crate::cli::{Output, SurveyArgs, When};
+use crate::cli::{SurveyArgs, SurveyOutput, When};
 use crate::terminal::Progress;
 use crate::{FINE, MISMATCH, UNKNOWN, terminal};
 
@@ -28,8 +29,10 @@ pub(crate) fn run(args: SurveyArgs, color: When) -> anyhow::Result<u8> {
     let paint = terminal::paint(color);
     let text = match (from, output) {
         (Some(from), _) => walk_text::render(&survey, from, paint),
-        (None, Output::Text) => survey_text::render(&survey, paint),
-        (None, Output::Json) => survey_json::render(&survey)? + "\n",
+        (None, SurveyOutput::Text) => survey_text::render(&survey, paint),
+        (None, SurveyOutput::Json) => survey_json::render(&survey)? + "\n",
+        (None, SurveyOutput::Svg) => svg::document(&Drawing::of(&survey)),
+        (None, SurveyOutput::Dot) => dot::render(&Drawing::of(&survey)),
     };
     terminal::answer(&text).context("write the survey to stdout")?;
     Ok(exit_code(&survey))

@@ -123,6 +123,17 @@ fn json_on_stdout_is_one_document_of_the_schema() {
 }
 
 #[test]
+fn pictures_on_stdout_are_whole_and_end_as_the_text_does() {
+    let (code, ..) = run(&["survey"]);
+    for (form, begins, ends) in [("svg", "<?xml ", "</svg>\n"), ("dot", "digraph mtu {\n", "}\n")] {
+        let (exit, stdout, stderr) = run(&["survey", "--output", form]);
+        assert_eq!((exit, stderr.as_str()), (code, ""), "{form}");
+        assert!(stdout.starts_with(begins) && stdout.ends_with(ends), "{stdout}");
+        assert!(stdout.contains("host") && stdout.contains("level 0"), "{stdout}");
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_silently() {
     let mut child = mtu_agent(&["survey", "--output", "json"])
         .stdout(Stdio::piped())

@@ -67,10 +67,11 @@ fn prometheus_likes_the_metrics_of_this_machine() -> Result<()> {
 #[ignore = "needs promtool; `.ci/run lab` runs it"]
 fn prometheus_likes_the_metrics_of_a_controller() -> Result<()> {
     let metrics = ControllerMetrics::new();
-    WebhookMetrics::register(metrics.registry())?;
+    WebhookMetrics::register(metrics.registry());
     check_metrics(&metrics.render()).context("before anything is known")?;
 
-    let pool = Pool { mtu: Some(LinkMtu::DOCKER_DEFAULT), nodes: 3, reporting: 2, old: 1 };
+    let docker = Some(LinkMtu::DOCKER_DEFAULT);
+    let pool = Pool { mtu: docker, largest: docker, nodes: 3, reporting: 2, old: 1 };
     metrics.observe_pools(&[("default".to_owned(), pool)].into(), 1);
     metrics.observe_leader(true);
     metrics.observe_foreign(1);

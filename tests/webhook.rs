@@ -42,7 +42,7 @@ impl Running {
         let (values, told) = watch::channel(Arc::new(of_pool(1450)?));
         let (keys, latest) = watch::channel(Some(Arc::clone(&key)));
         let registry = Registry::new();
-        let metrics = WebhookMetrics::register(&registry)?;
+        let metrics = WebhookMetrics::register(&registry);
         let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, latest, metrics).await?;
         let address = webhook.address();
         let (shutdown, its_end) = oneshot::channel();
@@ -147,10 +147,12 @@ async fn a_dry_run_gets_the_same_answer_and_is_no_injection() -> Result<()> {
     let mut review = reviews::of_pod("u", &dind());
     review["request"]["dryRun"] = true.into();
     let dry = client.review(&review).await?;
-    assert!(!webhook.metrics()?.contains("mtu_agent_injections_total{"));
+    let counted =
+        |times: u8| format!("mtu_agent_injections_total{{outcome=\"told\",shape=\"plain\"}} {times}\n");
+    assert!(webhook.metrics()?.contains(&counted(0)));
     review["request"]["dryRun"] = false.into();
     assert_eq!(client.review(&review).await?, dry);
-    assert!(webhook.metrics()?.contains("mtu_agent_injections_total{"));
+    assert!(webhook.metrics()?.contains(&counted(1)));
     Ok(())
 }
 

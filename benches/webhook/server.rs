@@ -147,7 +147,7 @@ async fn webhook(key: Arc<CertifiedKey>) -> Result<()> {
     let pools = [("p".to_owned(), LinkMtu::new(1450)?)].into();
     let (_values, told) = watch::channel(Arc::new(Values { pools, ..Values::default() }));
     let (_keys, keys_seen) = watch::channel(Some(key));
-    let metrics = WebhookMetrics::register(&prometheus::Registry::new())?;
+    let metrics = WebhookMetrics::register(&prometheus::Registry::new());
     let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, keys_seen, metrics).await?;
     tell(webhook.address())?;
     webhook.run(std::future::pending()).await;

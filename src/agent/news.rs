@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use tracing::{info, warn};
 
+use crate::discovery::nested::verified_by_level;
 use crate::discovery::survey::Survey;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::steady::SteadyMtu;
@@ -21,6 +22,8 @@ pub(super) struct News {
     is_lost: bool,
     mismatches: usize,
     verdicts: BTreeMap<PathName, Answer>,
+    /// Of each level, whether what was tuned there was found to carry full-size packets.
+    verified: BTreeMap<u8, bool>,
 }
 
 impl News {
@@ -57,6 +60,22 @@ impl News {
                 info!(target_name = target, address, verdict, path_mtu, "verdict of a path changed");
             }
         }
-        *self = Self { value, is_lost, mismatches, verdicts };
+        // What is not known now says nothing against what was found last.
+        let mut verified = std::mem::take(&mut self.verified);
+        for (level, is_verified) in verified_by_level(&survey.nested_paths) {
+            let was = verified.insert(level, is_verified);
+            if was != Some(is_verified) {
+                if is_verified {
+                    info!(level, "tuned networks were found to carry packets of the size of their links");
+                } else {
+                    warn!(
+                        level,
+                        "packets of the size of their links vanish on the way out of tuned networks; \
+                         nested_paths in /v1/survey has which"
+                    );
+                }
+            }
+        }
+        *self = Self { value, is_lost, mismatches, verdicts, verified };
     }
 }

@@ -14,6 +14,7 @@ mod guards;
 mod planner;
 mod strife;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -22,10 +23,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
 pub use self::guards::{Guards, News, Order};
-pub use self::planner::{Planner, Policy};
+pub use self::planner::{Known, Planner, Policy};
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
 use crate::domain::error::with_sources;
+use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::publish::metrics::Metrics;
 use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
@@ -33,7 +35,8 @@ use crate::publish::tune::{Claim, Ledger, RecordError, requirements};
 /// Tuning under way. Dropped, it ends; what is tuned stays.
 #[derive(Debug)]
 pub(super) struct Tuner {
-    surveys: watch::Sender<Option<Arc<Survey>>>,
+    known: watch::Sender<Option<Known>>,
+    tuned: watch::Receiver<BTreeSet<u64>>,
     news: News,
     following: JoinHandle<()>,
 }
@@ -46,7 +49,8 @@ impl Tuner {
         metrics: Arc<Metrics>,
         opt_ins: Option<watch::Receiver<OptIns>>,
     ) -> Self {
-        let (surveys, latest) = watch::channel(None);
+        let (known, latest) = watch::channel(None);
+        let (tell_tuned, tuned) = watch::channel(BTreeSet::new());
         let news = News::default();
         let heard = news.clone();
         let follow = async move {
@@ -57,13 +61,18 @@ impl Tuner {
                 Permission::Clamp | Permission::Links => Some(claim(&ledger).await),
             };
             match claim.transpose().and_then(|claim| Following::new(policy, &ledger, metrics, heard, claim)) {
-                Ok(following) => following.follow(latest, opt_ins).await,
+                Ok(following) => following.follow(latest, opt_ins, tell_tuned).await,
                 Err(error) => {
                     error!(error = %with_sources(&error), "nothing is tuned until the agent is restarted");
                 }
             }
         };
-        Self { surveys, news, following: tokio::spawn(follow) }
+        Self { known, tuned, news, following: tokio::spawn(follow) }
+    }
+
+    /// Inodes of the nested network namespaces whose links are kept right.
+    pub(super) fn tuned(&self) -> watch::Receiver<BTreeSet<u64>> {
+        self.tuned.clone()
     }
 
     /// Waits until something ended that only a new look can see.
@@ -71,9 +80,9 @@ impl Tuner {
         self.news.ended.notified().await;
     }
 
-    /// Has this survey acted upon, unless a later one comes first.
-    pub(super) fn tell(&self, survey: &Arc<Survey>) {
-        self.surveys.send_replace(Some(Arc::clone(survey)));
+    /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.
+    pub(super) fn tell(&self, survey: Arc<Survey>, maximum: LinkMtu) {
+        self.known.send_replace(Some(Known { survey, maximum }));
     }
 }
 
@@ -154,8 +163,9 @@ impl Following {
 
     async fn follow(
         self,
-        mut surveys: watch::Receiver<Option<Arc<Survey>>>,
+        mut latest: watch::Receiver<Option<Known>>,
         opt_ins: Option<watch::Receiver<OptIns>>,
+        tell_tuned: watch::Sender<BTreeSet<u64>>,
     ) {
         let Self { mut planner, news, _claim } = self;
         // Without a cluster nobody else asks, and that is known.
@@ -163,17 +173,23 @@ impl Following {
         let mut opt_ins = opt_ins.unwrap_or(nobodys);
         loop {
             tokio::select! {
-                changed = surveys.changed() => if changed.is_err() { return },
+                changed = latest.changed() => if changed.is_err() { return },
                 Ok(()) = opt_ins.changed() => {}
                 () = news.touched.notified() => {}
             }
-            let Some(survey) = surveys.borrow_and_update().clone() else { continue };
+            let Some(known) = latest.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();
             let pass = move || {
-                planner.pass(&survey, &opt_ins);
-                planner
+                let tuned = planner.pass(&known, &opt_ins);
+                (planner, tuned)
             };
-            planner = joined(spawn_blocking(pass)).await;
+            let tuned;
+            (planner, tuned) = joined(spawn_blocking(pass)).await;
+            tell_tuned.send_if_modified(|before| {
+                let is_other = *before != tuned;
+                *before = tuned;
+                is_other
+            });
         }
     }
 }

@@ -14,6 +14,7 @@ use super::docker;
 use super::expected::{self, ExpectedMtu};
 use super::identity::{Identity, Names, identify};
 use super::inventory::{self, Inventory, InventoryError};
+use super::nested::NestedPath;
 use super::nesting;
 use super::path::Path as ProbedPath;
 use super::surroundings;
@@ -138,6 +139,8 @@ pub struct Survey {
     pub findings: Vec<Finding>,
     /// What bounds a safe MTU besides the walks outward.
     pub bounds: Bounds,
+    /// Whether what was tuned carries full-size packets.
+    pub nested_paths: Vec<NestedPath>,
 }
 
 impl Survey {
@@ -165,7 +168,14 @@ impl Survey {
         let mismatches = look.topology.mismatches().into_iter();
         let findings =
             mismatches.map(|mismatch| explain(&look.topology, &look.identities, mismatch)).collect();
-        Self { observed_at, look, paths, measured, safe, findings, bounds }
+        let nested_paths = Vec::new();
+        Self { observed_at, look, paths, measured, safe, findings, bounds, nested_paths }
+    }
+
+    /// With what was found from inside of nested namespaces.
+    #[must_use]
+    pub fn with_nested_paths(self, nested_paths: Vec<NestedPath>) -> Self {
+        Self { nested_paths, ..self }
     }
 
     /// The value to publish: the smallest over the families; `None` if there is none, or if it is of no use.

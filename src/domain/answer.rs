@@ -38,8 +38,10 @@ pub enum Ground {
 pub struct Rules {
     /// Whose it is.
     pub ground: Ground,
-    /// What no bridge or veth in there may exceed.
+    /// What no bridge or veth in there may exceed: what gets out of the namespace.
     pub cap: LinkMtu,
+    /// What its own ways out may not exceed: what is beyond them.
+    pub outward: LinkMtu,
     /// Links by which its own packets leave.
     pub ways_out: BTreeSet<Ifindex>,
     /// Links that a whole look found to be in scope.
@@ -177,7 +179,7 @@ impl<N: Clone> Answers<N> {
     }
 
     fn answer(&mut self, at: Ifindex) -> Option<Action<N>> {
-        let to = self.rules.cap;
+        let to = self.cap_of(at);
         let known = self.links.get_mut(&at)?;
         // A veth that is told while it is made has no other end yet.
         let is_whole = if known.link.kind == LinkKind::Bridge {
@@ -202,8 +204,13 @@ impl<N: Clone> Answers<N> {
 
     fn is_to_lower(&self, known: &Known<N>) -> bool {
         let Known { link, pending, is_left_alone, .. } = known;
-        let is_large = link.mtu > self.rules.cap && !loses_ipv6(link.mtu, self.rules.cap);
+        let cap = self.cap_of(link.ifindex);
+        let is_large = link.mtu > cap && !loses_ipv6(link.mtu, cap);
         is_large && pending.is_none() && !is_left_alone && self.is_ours(link)
+    }
+
+    fn cap_of(&self, ifindex: Ifindex) -> LinkMtu {
+        if self.rules.ways_out.contains(&ifindex) { self.rules.outward } else { self.rules.cap }
     }
 
     /// Whether the link is nested, as far as one namespace tells.

@@ -81,6 +81,8 @@ impl Report {
 pub struct Pool {
     /// Its value.
     pub mtu: Option<LinkMtu>,
+    /// The largest value that a node of it reports: where it is larger than the smallest, the nodes differ.
+    pub largest: Option<LinkMtu>,
     /// Nodes that are in it.
     pub nodes: usize,
     /// Those of them that report a value.
@@ -187,6 +189,7 @@ impl Seen {
         let Some((report, mtu)) = report.and_then(|report| Some((report, report.counts()?))) else { return };
         self.pool.reporting += 1;
         self.least = Some(self.least.map_or(mtu, |least| least.min(mtu)));
+        self.pool.largest = self.pool.largest.max(Some(mtu));
         if report.old_from <= now {
             self.pool.old += 1;
         } else {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Ground, Rules};
-use super::link::{Link, LinkKind, LinkRef};
+use super::link::{Ifindex, Link, LinkKind, LinkRef};
 use super::mtu::{IpFamily, LinkMtu};
 use super::safe::MeasuredPath;
 use super::topology::{HOST, NetnsIx, Topology};
@@ -85,9 +85,14 @@ impl OptedIn {
                 _ => Ground::Nested,
             };
             let ways_out = IpFamily::ALL.into_iter().filter_map(|family| topology.way_out(netns, family));
-            let ways_out = ways_out.map(|way_out| way_out.ifindex).collect();
+            let ways_out: BTreeSet<_> = ways_out.map(|way_out| way_out.ifindex).collect();
             let cap = topology.effective_mtu(netns, measured)?.min(most);
-            Some((netns, Rules { ground, cap, ways_out, in_scope }))
+            let limit = |ifindex: &Ifindex| {
+                let at = LinkRef { netns, ifindex: *ifindex };
+                Some(topology.limit_of(at, topology.link(at)?)?.mtu)
+            };
+            let outward = ways_out.iter().filter_map(limit).fold(most, LinkMtu::min);
+            Some((netns, Rules { ground, cap, outward, ways_out, in_scope }))
         };
         namespaces.into_iter().filter_map(rules).collect()
     }

@@ -45,6 +45,18 @@ pub enum NetnsError {
     Thread(#[source] io::Error),
 }
 
+impl NetnsError {
+    /// Whether it is there, and a capability is missing.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Join { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            Self::NotNetns { .. } | Self::Thread(_) => false,
+        }
+    }
+}
+
 /// A network namespace that is held open: it lives as long as this does.
 #[derive(Debug)]
 pub struct NetnsFile {

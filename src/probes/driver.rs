@@ -193,6 +193,11 @@ impl Prober {
         self.socket.kind()
     }
 
+    /// The largest packet that will be tried.
+    pub fn max(&self) -> PathMtu {
+        self.config.max
+    }
+
     /// The way out.
     pub fn egress(&self) -> &Egress {
         &self.egress

@@ -1,4 +1,5 @@
-//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`; the controller tells the first three.
+//! What the agent tells over HTTP: `/metrics`, `/healthz`, `/readyz`, `/v1/survey`, `/v1/events` and, for people, `/`;
+//! the controller tells the first three.
 //!
 //! One request for each connection, and every connection ends in bounded time: clients come every few seconds at
 //! most, and one that is slow, or wants to harm, must not keep the others out for long.
@@ -21,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 pub mod controller;
+mod events;
 mod pulse;
 mod routes;
 mod status;
@@ -105,7 +107,12 @@ impl Server {
 
     /// Serves until `shutdown`; then no longer than a second, for the answers that are under way.
     pub async fn run(self, status: Arc<Status>, pages: Pages, shutdown: impl Future<Output = ()>) {
-        self.serve(routes::router(status, pages), shutdown).await;
+        let router = routes::router(Arc::clone(&status), pages);
+        let shutdown = async {
+            shutdown.await;
+            status.stop();
+        };
+        self.serve(router, shutdown).await;
     }
 
     async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {

@@ -1,4 +1,4 @@
-//! Every metric, in one place. Lower layers hand over what happened; here it is counted.
+//! Every metric of the agent and the controller, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
 //! most 150 series with two targets, whatever is on the node, and 15 more where something may be tuned.
@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, TextEncoder};
 
+use crate::discovery::nested::verified_by_level;
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::survey::Survey;
 use crate::domain::mtu::{IpFamily, LinkMtu};
@@ -22,13 +23,14 @@ use crate::publish::host_file::{HostFileError, Written};
 use crate::publish::kubernetes::outcome::PublishResult;
 use crate::publish::links::{self, Level};
 
-mod catalog;
+pub mod catalog;
 pub mod controller;
 mod names;
 mod process;
 mod register;
 mod shown;
 
+use catalog::Described;
 use names::{AGGREGATES, BOTH, CHANGES, FAILED, NO_LEVEL, NODE_MTU, TUNE_RESULTS, TUNED, VERDICTS};
 use shown::{KernelCounter, Shown};
 
@@ -53,6 +55,7 @@ pub struct Metrics {
     unseen: Shown<0>,
     path_mtu: Shown<3>,
     path_verdict: Shown<4>,
+    nested_path_verified: Shown<1>,
     node_info: Shown<2>,
     last_survey: Shown<0>,
 
@@ -89,6 +92,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// What each of them is.
+    pub fn described() -> Vec<Described> {
+        register::metrics().1
+    }
+
     /// With nothing known and nothing counted yet.
     pub fn new() -> Self {
         register::metrics().0
@@ -116,6 +124,8 @@ impl Metrics {
         self.observe_links(survey);
         self.path_mtu.replace(survey.paths.iter().filter_map(path_mtu));
         self.path_verdict.replace(survey.paths.iter().flat_map(path_verdict));
+
+        self.nested_path_verified.replace(nested_paths_verified(survey));
 
         let look = &survey.look;
         self.unseen.set(u32::try_from(look.unseen.len()).ok().map(f64::from));
@@ -285,6 +295,16 @@ fn path_mtu(path: &Path) -> Option<([String; 3], f64)> {
     let path_mtu = outcome.verdict.path_mtu()?;
     let labels = [path.target.clone(), names::family(path.family()?).to_owned(), BOTH.to_owned()];
     Some((labels, path_mtu.get().into()))
+}
+
+/// Of each level of which something is known; deeper ones than the last are one.
+fn nested_paths_verified(survey: &Survey) -> BTreeMap<[String; 1], f64> {
+    let mut levels = BTreeMap::new();
+    for (level, is_verified) in verified_by_level(&survey.nested_paths) {
+        let value: &mut f64 = levels.entry([Level::new(level).label().to_owned()]).or_insert(1.0);
+        *value = value.min(if is_verified { 1.0 } else { 0.0 });
+    }
+    levels
 }
 
 /// One sample for each verdict that there could be.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::discovery::cni::Cni;
 use crate::discovery::identity::Identity;
+use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::survey::{Look, Survey};
 use crate::discovery::unseen::Unseen;
@@ -108,6 +109,32 @@ pub(super) fn paths() -> Vec<Path> {
             None,
             PathResult::Failed { why: "resolve nowhere: no address".into(), unresolved: true },
         ),
+    ]
+}
+
+/// Probes from inside of the container of level 2 and the one in it, with each kind of result.
+pub(super) fn nested_paths() -> Vec<NestedPath> {
+    let size = |bytes| PathMtu::new(bytes).unwrap();
+    let path = |netns: usize, level, address: &str, mtu, passes| {
+        let to = Some(("example.org".to_owned(), address.parse().unwrap()));
+        let probe = NestedProbe { to, mtu: Some(size(mtu)), passes };
+        NestedPath {
+            netns: NetnsIx(netns),
+            level,
+            probe,
+            observed_at: Some("2026-01-02T03:04:00Z".parse().unwrap()),
+        }
+    };
+    let unasked = NestedPath {
+        probe: NestedProbe::unknown("no target answers the host"),
+        observed_at: None,
+        ..path(1, 1, "203.0.113.1", 1450, Passes::Full)
+    };
+    vec![
+        unasked,
+        path(2, 2, "203.0.113.1", 1450, Passes::Full),
+        path(2, 2, "2001:db8::1", 1450, Passes::Unknown { why: "nothing was answered".into() }),
+        path(3, 3, "203.0.113.1", 1500, Passes::Narrower { path_mtu: size(1450) }),
     ]
 }
 

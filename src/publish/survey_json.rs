@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::discovery::advice::Finding;
 use crate::discovery::cni::Cni;
+use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::role::{Role, role};
 use crate::discovery::survey::Survey;
@@ -32,6 +33,7 @@ struct Document<'a> {
     safe_dind_mtu: SafeDindMtu<'a>,
     namespaces: Vec<Namespace<'a>>,
     paths: Vec<PathEntry<'a>>,
+    nested_paths: Vec<NestedPathEntry<'a>>,
     mismatches: Vec<MismatchEntry<'a>>,
     unseen: &'a [Unseen],
 }
@@ -129,6 +131,21 @@ struct PathEntry<'a> {
 }
 
 #[derive(Serialize)]
+struct NestedPathEntry<'a> {
+    namespace: &'a str,
+    level: u8,
+    target: Option<&'a str>,
+    address: Option<IpAddr>,
+    family: Option<IpFamily>,
+    mtu: Option<PathMtu>,
+    verified: Option<bool>,
+    path_mtu: Option<PathMtu>,
+    error: Option<&'a str>,
+    /// Named as the survey's own: a date alone is no reason to write a file.
+    observed_at: Option<String>,
+}
+
+#[derive(Serialize)]
 struct MismatchEntry<'a> {
     id: &'a str,
     level: Option<u8>,
@@ -157,6 +174,7 @@ pub fn render(survey: &Survey) -> serde_json::Result<String> {
         safe_dind_mtu: safe_dind_mtu(survey),
         namespaces: look.topology.iter().map(|(ix, _)| namespace(survey, ix)).collect(),
         paths: survey.paths.iter().map(|path| path_entry(survey, path)).collect(),
+        nested_paths: survey.nested_paths.iter().map(|path| nested_path_entry(survey, path)).collect(),
         mismatches: survey.findings.iter().map(|finding| mismatch(survey, finding)).collect(),
         unseen: &look.unseen,
     })
@@ -258,6 +276,28 @@ fn path_entry<'a>(survey: &'a Survey, path: &'a Path) -> PathEntry<'a> {
             PathResult::Failed { why, .. } => Some(why),
             PathResult::Searched(_) | PathResult::NotProbed { .. } => None,
         },
+    }
+}
+
+fn nested_path_entry<'a>(survey: &'a Survey, path: &'a NestedPath) -> NestedPathEntry<'a> {
+    let NestedProbe { to, mtu, passes } = &path.probe;
+    let (target, address) = (to.as_ref().map(|(target, _)| target), to.as_ref().map(|(_, address)| *address));
+    let (path_mtu, error) = match passes {
+        Passes::Full => (*mtu, None),
+        Passes::Narrower { path_mtu } => (Some(*path_mtu), None),
+        Passes::Unknown { why } => (None, Some(why.as_str())),
+    };
+    NestedPathEntry {
+        namespace: id(survey, path.netns),
+        level: path.level,
+        target: target.map(String::as_str),
+        address,
+        family: address.map(IpFamily::of),
+        mtu: *mtu,
+        verified: passes.is_verified(),
+        path_mtu,
+        error,
+        observed_at: path.observed_at.map(|at| at.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::link::{Link, LinkKind, LinkRef};
 use crate::domain::mtu::IpFamily;
 use crate::domain::safe::{Limiter, SafeMtu};
+use crate::domain::search::LimitedBy;
 use crate::domain::topology::{HOST, NetnsIx, Place};
 use crate::domain::walk::Hop;
 
@@ -233,7 +234,7 @@ impl Text<'_> {
 }
 
 /// `example.org (203.0.113.1): black hole, 1450 measured, limited by 10.0.0.1 (hop 2)`
-fn path_line(path: &Path) -> String {
+pub(super) fn path_line(path: &Path) -> String {
     let address = path.address.map(|address| address.to_string()).filter(|address| *address != path.target);
     let mut line = path.target.clone();
     if let Some(address) = address {
@@ -248,15 +249,18 @@ fn path_line(path: &Path) -> String {
             if let Some((path_mtu, how)) = known {
                 let _infallible = write!(line, ", {path_mtu} {}", evidence(how));
             }
-            if let Some(limited_by) = path.limited_by() {
-                let address =
-                    limited_by.address.map_or("an unnamed hop".to_owned(), |address| address.to_string());
-                let hop = limited_by.hop.map(|hop| format!(" (hop {hop})")).unwrap_or_default();
-                let _infallible = write!(line, ", limited by {address}{hop}");
+            if let Some(limit) = path.limited_by() {
+                let _infallible = write!(line, ", limited by {}", limited_by(limit));
             }
             line
         }
     }
+}
+
+/// `10.0.0.1 (hop 2)`
+pub(super) fn limited_by(LimitedBy { address, hop }: LimitedBy) -> String {
+    let address = address.map_or("an unnamed hop".to_owned(), |address| address.to_string());
+    address + &hop.map(|hop| format!(" (hop {hop})")).unwrap_or_default()
 }
 
 #[cfg(test)]

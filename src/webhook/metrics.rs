@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, IntCounterVec, Registry};
 
 use super::outcome::Outcome;
 use super::shape::Shape;
+use crate::publish::metrics::catalog::{AGENT, Catalog, Described, Label};
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,37 +39,32 @@ pub enum Answer {
 }
 
 impl Resource {
-    const ALL: [Self; 3] = [Self::Pods, Self::Bindings, Self::Other];
+    const NAMES: [&'static str; 3] = ["pods", "bindings", "other"];
 
     fn name(self) -> &'static str {
+        let [pods, bindings, other] = Self::NAMES;
         match self {
-            Self::Pods => "pods",
-            Self::Bindings => "bindings",
-            Self::Other => "other",
+            Self::Pods => pods,
+            Self::Bindings => bindings,
+            Self::Other => other,
         }
     }
 }
 
 impl Answer {
-    const ALL: [Self; 7] = [
-        Self::Injected,
-        Self::Annotated,
-        Self::Unchanged,
-        Self::RefusedShape,
-        Self::Fallback,
-        Self::Malformed,
-        Self::Error,
-    ];
+    const NAMES: [&'static str; 7] =
+        ["injected", "annotated", "unchanged", "refused_shape", "fallback", "malformed", "error"];
 
     fn name(self) -> &'static str {
+        let [injected, annotated, unchanged, refused_shape, fallback, malformed, error] = Self::NAMES;
         match self {
-            Self::Injected => "injected",
-            Self::Annotated => "annotated",
-            Self::Unchanged => "unchanged",
-            Self::RefusedShape => "refused_shape",
-            Self::Fallback => "fallback",
-            Self::Malformed => "malformed",
-            Self::Error => "error",
+            Self::Injected => injected,
+            Self::Annotated => annotated,
+            Self::Unchanged => unchanged,
+            Self::RefusedShape => refused_shape,
+            Self::Fallback => fallback,
+            Self::Malformed => malformed,
+            Self::Error => error,
         }
     }
 }
@@ -85,37 +81,38 @@ pub struct WebhookMetrics {
 }
 
 impl WebhookMetrics {
-    /// Makes them, and adds them to a registry. Fails if it has metrics of these names.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new("mtu_agent_webhook_requests_total", "Admission requests, by what came of them."),
-            &["resource", "result"],
-        )?;
-        let injections = IntCounterVec::new(
-            Opts::new(
-                "mtu_agent_injections_total",
+    /// What each of them is.
+    pub fn described() -> Vec<Described> {
+        Self::catalogued(&Registry::new()).1
+    }
+
+    /// Makes them, and adds them to a registry, which must not have them.
+    pub fn register(registry: &Registry) -> Self {
+        Self::catalogued(registry).0
+    }
+
+    fn catalogued(registry: &Registry) -> (Self, Vec<Described>) {
+        let mut catalog = Catalog::on(registry, AGENT);
+        let metrics = Self {
+            requests: catalog.counters(
+                "webhook_requests_total",
+                [Label::closed("resource", &Resource::NAMES), Label::closed("result", &Answer::NAMES)],
+                "Admission requests, by what came of them. refused_shape: a dockerd was recognised and is not told; \
+                 fallback: told 1280, or a Binding names a node that has no value; error: a fault of ours.",
+            ),
+            injections: catalog.counters(
+                "injections_total",
+                [Label::closed("shape", &Shape::NAMES), Label::closed("outcome", &Outcome::NAMES)],
                 "Containers of new pods in which a dockerd was recognised, by how it is started and what came of it. \
                  Without dry runs.",
             ),
-            &["shape", "outcome"],
-        )?;
-        let duration = Histogram::with_opts(
-            HistogramOpts::new(
-                "mtu_agent_webhook_request_duration_seconds",
+            duration: catalog.histogram(
+                "webhook_request_duration_seconds",
+                &SECONDS,
                 "From the whole request to its answer.",
-            )
-            .buckets(SECONDS.to_vec()),
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(injections.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        // All that there can be are there from the start: a rate needs a first sample.
-        for resource in Resource::ALL {
-            for answer in Answer::ALL {
-                requests.with_label_values(&[resource.name(), answer.name()]);
-            }
-        }
-        Ok(Self { requests, injections, duration })
+            ),
+        };
+        (metrics, catalog.described())
     }
 
     pub(super) fn answered(&self, resource: Resource, answer: Answer, took: Duration) {
@@ -138,7 +135,7 @@ mod tests {
     #[test]
     fn every_result_is_there_from_the_start_and_counted_by_itself() {
         let registry = Registry::new();
-        let metrics = WebhookMetrics::register(&registry).expect("they are the first");
+        let metrics = WebhookMetrics::register(&registry);
         metrics.answered(Resource::Pods, Answer::Injected, Duration::from_millis(2));
         metrics.recognised(&[(Shape::Plain, Outcome::Told), (Shape::Shell, Outcome::Refused(Shape::Shell))]);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("it is text");
@@ -147,10 +144,10 @@ mod tests {
             r#"mtu_agent_webhook_requests_total{resource="bindings",result="error"} 0"#,
             r#"mtu_agent_injections_total{outcome="told",shape="plain"} 1"#,
             r#"mtu_agent_injections_total{outcome="refused",shape="shell"} 1"#,
+            r#"mtu_agent_injections_total{outcome="exceeds",shape="plain"} 0"#,
             r#"mtu_agent_webhook_request_duration_seconds_bucket{le="0.005"} 1"#,
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
-        assert!(WebhookMetrics::register(&registry).is_err(), "they are there already");
     }
 }

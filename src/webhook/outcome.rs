@@ -34,7 +34,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every label of metrics.
-    pub const NAMES: [&'static str; 8] =
+    pub(super) const NAMES: [&'static str; 8] =
         ["told", "variable", "own_variable", "unclear_variable", "kept", "exceeds", "refused", "not_yet"];
 
     /// Its label in metrics.

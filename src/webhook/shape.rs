@@ -38,7 +38,7 @@ const CONFIG_PATHS: [&str; 3] = ["/etc/docker/daemon.json", "/etc/docker", "/etc
 
 impl Shape {
     /// Every label of metrics.
-    pub const NAMES: [&'static str; 7] =
+    pub(super) const NAMES: [&'static str; 7] =
         ["plain", "shell", "wrapped", "config_file", "rootless", "own_knob", "other"];
 
     /// Its label in metrics.

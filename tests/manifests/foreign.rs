@@ -35,8 +35,34 @@ struct PodMetricsEndpoint {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Relabeling {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     source_labels: Vec<String>,
     target_label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacement: Option<String>,
+}
+
+/// <https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule>
+pub(crate) type PrometheusRule = Object<PrometheusRuleSpec>;
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PrometheusRuleSpec {
+    groups: Vec<RuleGroup>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RuleGroup {
+    name: String,
+    rules: Vec<AlertRule>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AlertRule {
+    alert: String,
+    expr: String,
+    r#for: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
 /// <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.Issuer>

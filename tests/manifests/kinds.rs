@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::foreign::{Certificate, Issuer, PodMonitor, SecurityContextConstraints};
+use super::foreign::{Certificate, Issuer, PodMonitor, PrometheusRule, SecurityContextConstraints};
 
 /// Reads an object as its type, and writes it again.
 type Keep = fn(&Value) -> serde_json::Result<Value>;
@@ -42,6 +42,7 @@ fn kinds() -> Vec<(&'static str, &'static str, Keep)> {
         ("cert-manager.io/v1", "Certificate", keep::<Certificate>),
         ("cert-manager.io/v1", "Issuer", keep::<Issuer>),
         ("monitoring.coreos.com/v1", "PodMonitor", keep::<PodMonitor>),
+        ("monitoring.coreos.com/v1", "PrometheusRule", keep::<PrometheusRule>),
         ("security.openshift.io/v1", "SecurityContextConstraints", keep::<SecurityContextConstraints>),
     ]
 }

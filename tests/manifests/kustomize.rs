@@ -11,8 +11,15 @@ use super::documents::{directory, parse};
 /// Overlays, which can be applied as they are.
 pub(crate) const OVERLAYS: [&str; 4] = ["default", "observe-only", "openshift", "tuning"];
 /// Components that can be put on top of one.
-pub(crate) const COMPONENTS: [&str; 6] =
-    ["cert-manager", "flow-control", "no-certificates", "openshift", "prometheus-operator", "tuning"];
+pub(crate) const COMPONENTS: [&str; 7] = [
+    "cert-manager",
+    "dashboards",
+    "flow-control",
+    "no-certificates",
+    "openshift",
+    "prometheus-operator",
+    "tuning",
+];
 
 /// The objects of an overlay.
 pub(crate) fn overlay(name: &str) -> Vec<Value> {
@@ -21,14 +28,20 @@ pub(crate) fn overlay(name: &str) -> Vec<Value> {
 
 /// The objects of the default overlay with components on top, as a user puts it together.
 pub(crate) fn with(components: &[&str]) -> Vec<Value> {
+    let components: Vec<_> =
+        components.iter().map(|name| format!("mtu-agent/daemonset/components/{name}")).collect();
+    custom(&json!({"resources": ["mtu-agent/daemonset/overlays/default"], "components": components}))
+}
+
+/// The objects of a kustomization of a user's, in which this repository is `mtu-agent`.
+pub(crate) fn custom(kustomization: &Value) -> Vec<Value> {
     let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("it can be made");
     let place = temporary.path().canonicalize().expect("it is there");
     // kustomize takes no absolute path.
     let up: String = iter::repeat_n("../", place.components().count() - 1).collect();
-    let here = format!("{up}{}", directory().display().to_string().trim_start_matches('/'));
-    let list = components.iter().map(|name| format!("{here}/components/{name}")).collect::<Vec<_>>();
-    let kustomization = json!({"resources": [format!("{here}/overlays/default")], "components": list});
-    fs::write(place.join("kustomization.yaml"), kustomization.to_string()).expect("it can be written");
+    let here = format!("{up}{}", env!("CARGO_MANIFEST_DIR").trim_start_matches('/'));
+    let text = kustomization.to_string().replace("\"mtu-agent/", &format!("\"{here}/"));
+    fs::write(place.join("kustomization.yaml"), text).expect("it can be written");
     build(&place)
 }
 

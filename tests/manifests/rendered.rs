@@ -6,9 +6,9 @@ use std::fs;
 use mtu_agent::publish::kubernetes::names::CONTROLLER_NAMESPACE;
 use serde_json::{Value, json};
 
-use super::documents::{directory, find, is, items, text, texts};
+use super::documents::{directory, find, is, items, parse, text, texts};
 use super::kinds;
-use super::kustomize::{COMPONENTS, OVERLAYS, overlay, with};
+use super::kustomize::{COMPONENTS, OVERLAYS, custom, overlay, with};
 
 fn assert_sound(name: &str, objects: &[Value]) {
     let mut seen = BTreeSet::new();
@@ -46,7 +46,7 @@ fn every_component_goes_on_top_alone_and_with_all_others() {
     for name in COMPONENTS {
         assert_sound(name, &with(&[name]));
     }
-    let all = ["cert-manager", "flow-control", "openshift", "prometheus-operator", "tuning"];
+    let all = ["cert-manager", "dashboards", "flow-control", "openshift", "prometheus-operator", "tuning"];
     let objects = with(&all);
     assert_sound("all", &objects);
     let scc = find(&objects, "SecurityContextConstraints", "");
@@ -122,6 +122,56 @@ fn monitors_select_the_pods_and_their_port() {
         let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
         let ports = items(&template["spec"]["containers"][0]["ports"]);
         assert!(ports.iter().any(|it| it["name"] == *port && it["containerPort"] == 9817));
+    }
+}
+
+#[test]
+fn jobs_are_called_as_alerts_and_dashboards_expect() {
+    let objects = with(&["prometheus-operator"]);
+    for name in ["mtu-agent", "mtu-agent-controller"] {
+        let relabelings =
+            &find(&objects, "PodMonitor", name)["spec"]["podMetricsEndpoints"][0]["relabelings"];
+        assert!(items(relabelings).contains(&json!({"targetLabel": "job", "replacement": name})), "{name}");
+        assert!(items(relabelings).iter().any(|it| it["targetLabel"] == "node"), "{name}");
+    }
+}
+
+#[test]
+fn every_dashboard_is_in_a_config_map_that_a_sidecar_finds() {
+    let objects = with(&["dashboards"]);
+    let is_dashboard = |it: &&Value| it["metadata"]["labels"]["grafana_dashboard"] == "1";
+    let mut found = BTreeSet::new();
+    for config_map in objects.iter().filter(is_dashboard) {
+        assert_eq!(config_map["kind"], "ConfigMap");
+        for (file, json) in config_map["data"].as_object().expect("it has data") {
+            let dashboard: Value = serde_json::from_str(text(json)).expect("it is JSON");
+            assert_eq!(*file, format!("{}.json", text(&dashboard["uid"])));
+            found.insert(file.clone());
+        }
+    }
+    let files = fs::read_dir(directory().join("../dashboards")).expect("it is a directory");
+    let names =
+        files.map(|file| file.expect("it can be read").file_name().into_string().expect("it is ASCII"));
+    let uids = names.filter_map(|name| Some(format!("mtu-agent-{}.json", name.strip_suffix(".json")?)));
+    assert_eq!(found, uids.collect());
+}
+
+#[test]
+fn the_kustomizations_of_the_documentation_do_what_it_says() {
+    let page = fs::read_to_string(directory().join("../docs/monitoring.md")).expect("it can be read");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("it ends"));
+    let blocks: Vec<_> = blocks.filter(|block| !block.contains("scrape_configs")).collect();
+    let [mut kustomization, replaced] = [0, 1].map(|at: usize| parse(blocks[at]).remove(0));
+    let fields = kustomization.as_object_mut().expect("it is one");
+    fields.extend(replaced.as_object().expect("it is one").clone());
+    let objects = custom(&kustomization);
+    let labelled = |object: &Value| object["metadata"]["labels"]["release"] == "kube-prometheus-stack";
+    assert!(objects.iter().all(labelled));
+    let alerts = items(&find(&objects, "PrometheusRule", "")["spec"]["groups"]).iter();
+    for alert in alerts.flat_map(|group| items(&group["rules"])) {
+        let url =
+            format!("https://git.example.org/mtu-agent/blob/main/docs/runbooks/{}.md", text(&alert["alert"]));
+        assert_eq!(alert["annotations"]["runbook_url"], url);
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use mtu_agent::agent::tuner::{Guards, News, Planner, Policy};
+use mtu_agent::agent::tuner::{Guards, Known, News, Planner, Policy};
 use mtu_agent::discovery::opt_in::OptIns;
 use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
@@ -117,7 +117,7 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
     let ledger = Arc::new(Ledger::new(Path::new("/run/mtu-agent")));
     let metrics = Arc::new(Metrics::new());
     let guards = Guards::start(Arc::clone(&ledger), Arc::clone(&metrics), News::default())?;
-    let policy = Policy { permission, all_docker: false, maximum: LinkMtu::LARGEST_USEFUL };
+    let policy = Policy { permission, all_docker: false };
     let mut planner = Planner::new(policy, ledger, metrics, Some(guards));
     for line in lines {
         let line = line?;
@@ -129,7 +129,8 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
         let pods = asked.map(|(pod, asked)| anyhow::Ok((pod.to_owned(), asked.parse()?)));
         let opt_ins = OptIns { pods: pods.collect::<Result<_>>()?, is_known: !line.contains("unknown") };
         let when = jiff::Timestamp::UNIX_EPOCH;
-        planner.pass(&Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, when), &opt_ins);
+        let survey = Arc::new(Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, when));
+        planner.pass(&Known { survey, maximum: LinkMtu::LARGEST_USEFUL }, &opt_ins);
         writeln!(io::stdout(), "done")?;
     }
     Ok(())

@@ -50,11 +50,22 @@ fn what_is_impossible_is_refused_with_what_to_give() {
         ("probe_interval = \"10ms\"", "a duration from 1s"),
         ("resync_interval = \"2 days\"", "resync_interval is"),
         ("targets = [\"a\", \"b c\"]", "target 2 of the configuration"),
+        ("tune = \"both\"", "take what tune is"),
         ("targets = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]", "give at most 8"),
     ] {
         let refused = config(text).unwrap_err().to_string();
         assert!(refused.contains(said), "{text}: {refused}");
     }
+}
+
+#[test]
+fn nothing_is_tuned_unless_it_says_so_and_docker_keeps_a_larger_mtu_that_fits() {
+    let by_default = config("").unwrap();
+    assert_eq!((by_default.tune, by_default.all_docker), (Permission::Observe, false));
+    assert_eq!(by_default.max_tuned_mtu, LinkMtu::LARGEST_USEFUL);
+    let given = config("tune = \"clamp\"\nall_docker = true\nmax_dind_mtu = 1400").unwrap();
+    assert_eq!((given.tune, given.all_docker), (Permission::Clamp, true));
+    assert_eq!(given.max_tuned_mtu, given.max_dind_mtu);
 }
 
 #[test]
@@ -77,6 +88,10 @@ fn what_cannot_change_while_it_runs_is_refused_whole() {
     let new = config("metrics_listen = \"192.0.2.2:9817\"").unwrap();
     let refused = old.replace(new).unwrap_err().to_string();
     assert!(refused.contains("metrics_listen changed, which takes a restart"), "{refused}");
+    for (text, knob) in [("tune = \"links\"", "tune"), ("all_docker = true", "all_docker")] {
+        let refused = old.replace(config(text).unwrap()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{knob} changed, which takes a restart")), "{refused}");
+    }
     let new = config("max_dind_mtu = 1400").unwrap();
     assert_eq!(old.replace(new.clone()).unwrap(), new);
 }

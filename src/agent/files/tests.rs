@@ -60,6 +60,18 @@ async fn a_disk_that_is_busy_keeps_nobody_and_is_then_given_the_last_value_alone
     assert_eq!(disk.given.recv().await, None);
 }
 
+/// Of what is probed from inside of namespaces too.
+#[test]
+fn dates_alone_are_no_news_wherever_they_are() {
+    let document = |date: &str| {
+        let probed =
+            format!("[\n    {{\n      \"mtu\": 1450,\n      \"observed_at\": \"{date}\"\n    }}\n  ]");
+        format!("{{\n  \"observed_at\": \"{date}\",\n  \"nested_paths\": {probed}\n}}\n")
+    };
+    assert_eq!(undated(&document("2026-01-01")), undated(&document("2026-01-02")));
+    assert!(undated(&document("2026-01-01")).contains("1450"));
+}
+
 #[tokio::test]
 async fn what_is_wanted_last_is_written_although_the_agent_stops() {
     let mut disk = disk();

@@ -33,6 +33,13 @@ pub struct Policy {
     pub permission: Permission,
     /// Whether all that docker made on a plain docker host is opted in.
     pub all_docker: bool,
+}
+
+/// What is known when something may have to be written.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The last survey.
+    pub survey: Arc<Survey>,
     /// What nested links may not exceed anywhere.
     pub maximum: LinkMtu,
 }
@@ -61,16 +68,22 @@ impl Planner {
         Self { policy, ledger, metrics, guards, refused, strife, many: SMALL_RECORD, said }
     }
 
-    /// Writes what is to be written by this survey.
-    pub fn pass(&mut self, survey: &Survey, opt_ins: &OptIns) {
-        let (chosen, is_known) = self.chosen(survey, opt_ins);
+    /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
+    /// right.
+    pub fn pass(&mut self, known: &Known, opt_ins: &OptIns) -> BTreeSet<u64> {
+        let Known { survey, maximum } = known;
+        let (chosen, is_known) = self.chosen(survey, *maximum, opt_ins);
         let may_write = self.policy.permission > Permission::Observe;
         if chosen.is_empty() && !may_write {
-            return self.metrics.tune_pending(0);
+            self.metrics.tune_pending(0);
+            return BTreeSet::new();
         }
         let mut doors = match Doors::open() {
             Ok(doors) => doors,
-            Err(error) => return error!(error = %with_sources(&error), "nothing is tuned by this survey"),
+            Err(error) => {
+                error!(error = %with_sources(&error), "nothing is tuned by this survey");
+                return BTreeSet::new();
+            }
         };
         if may_write
             && is_known
@@ -91,11 +104,18 @@ impl Planner {
                 .flat_map(|(chosen, permission)| orders_for(survey, &mut doors, chosen, *permission));
             guards.order(orders.collect());
         }
+        let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
+        tuned.flat_map(|(chosen, _)| inodes_inside(survey, chosen)).collect()
     }
 
     /// Who opted in, and how far it goes there; and whether that is all, so that nobody else did.
-    fn chosen(&mut self, survey: &Survey, opt_ins: &OptIns) -> (Vec<(Chosen, Permission)>, bool) {
-        let Policy { permission, all_docker, maximum } = self.policy;
+    fn chosen(
+        &mut self,
+        survey: &Survey,
+        maximum: LinkMtu,
+        opt_ins: &OptIns,
+    ) -> (Vec<(Chosen, Permission)>, bool) {
+        let Policy { permission, all_docker } = self.policy;
         let mut chosen = opted_in_pods(survey, opt_ins, maximum);
         let mut is_known = opt_ins.is_known;
         if all_docker {
@@ -282,6 +302,13 @@ fn out_of_scope(
     let out = known.map(|(ix, _)| ix).filter(|netns| !is_in(*netns));
     let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
     out.filter_map(door).map(NetnsId::of).collect()
+}
+
+/// Namespaces that are nested where somebody opted in. Without a safe value none has links in scope.
+fn inodes_inside(survey: &Survey, chosen: &Chosen) -> impl Iterator<Item = u64> {
+    let namespaces = chosen.opted_in.links.iter().map(|at| at.netns);
+    let inside = namespaces.filter(|netns| *netns != chosen.opted_in.netns);
+    inside.filter_map(|netns| survey.look.identities[netns.0].inode)
 }
 
 /// Where guards are to stand. What has no door is gone, or comes with the next survey.

@@ -26,7 +26,7 @@ struct World {
 
 impl World {
     fn new(cloud: u32, metal: u32) -> Self {
-        let pool = |bytes| Pool { mtu: Some(mtu(bytes)), nodes: 2, reporting: 2, old: 0 };
+        let pool = |bytes| Pool { mtu: Some(mtu(bytes)), nodes: 2, reporting: 2, ..Pool::default() };
         let pools = [("cloud", pool(cloud)), ("metal", pool(metal))];
         let mut world = Self {
             values: Values::default(),

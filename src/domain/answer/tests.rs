@@ -7,7 +7,8 @@ fn at(index: u32) -> Ifindex {
 }
 
 fn rules(ground: Ground) -> Rules {
-    Rules { ground, cap: mtu(1450), ways_out: BTreeSet::from([at(2)]), in_scope: BTreeSet::new() }
+    let (cap, ways_out) = (mtu(1450), BTreeSet::from([at(2)]));
+    Rules { ground, cap, outward: cap, ways_out, in_scope: BTreeSet::new() }
 }
 
 fn link(index: u32, name: &str, kind: LinkKind) -> Link<Option<u8>> {
@@ -110,6 +111,15 @@ fn the_way_out_is_written_only_where_a_daemon_made_it() {
 }
 
 #[test]
+fn a_way_out_may_have_what_is_beyond_it_even_if_its_route_takes_less() {
+    let mut answers = Answers::new(Rules { outward: mtu(1480), ..rules(Ground::Nested) });
+    let [uplink, other] = [veth(2, "eth0", Some(0)), veth(5, "veth0", None)];
+    answers.told(uplink.clone(), false);
+    answers.told(other.clone(), false);
+    assert_eq!(answers.poll(), [Action::Write { link: uplink, to: mtu(1480) }, write(&other)]);
+}
+
+#[test]
 fn on_a_docker_host_only_what_is_called_as_docker_calls_it_is_written() {
     for (name, netns) in [("veth0123abc", None), ("vethfedcba9", Some(1))] {
         assert_eq!(answer(Ground::Host, &veth(5, name, netns)).len(), 1, "{name}");
@@ -197,3 +207,5 @@ fn a_smaller_cap_holds_for_what_is_there_and_a_larger_one_raises_nothing() {
     answers.set_rules(Rules { cap: mtu(1500), ..rules(Ground::Nested) });
     assert_eq!(answers.poll(), []);
 }
+
+mod properties;

@@ -112,6 +112,20 @@ fn a_pool_has_the_smallest_of_its_nodes() {
 }
 
 #[test]
+fn a_pool_tells_the_largest_value_of_its_nodes_as_well() {
+    let mut cluster = Cluster::new();
+    for (node, bytes) in [("node-1", 1450), ("node-2", 1500), ("node-3", 1400)] {
+        cluster.node(node, "metal");
+        cluster.report(node, bytes);
+    }
+    cluster.node("node-4", "empty");
+    assert_eq!(cluster.pool("metal").largest, Some(mtu(1500)));
+    assert_eq!(cluster.pool("empty").largest, None);
+    cluster.reports.remove("node-2");
+    assert_eq!(cluster.pool("metal").largest, Some(mtu(1450)), "it is not held");
+}
+
+#[test]
 fn down_is_at_once_and_up_takes_its_time() {
     let mut cluster = Cluster::new();
     cluster.node("a", "cloud");

@@ -1,8 +1,11 @@
 //! Two packets that tell whether a known path MTU still holds.
 
+use std::time::Duration;
+
 use super::{ProbeError, Prober, clock};
+use crate::domain::mtu::IpFamily;
 use crate::domain::search::confirm::{Confirm, Due, Pair};
-use crate::domain::search::{ProbeId, Transmit};
+use crate::domain::search::{ProbeId, Transmit, control_size};
 use crate::probes::driver::line::Line;
 use crate::probes::ledger::Event;
 
@@ -18,6 +21,17 @@ pub enum Checked {
 }
 
 impl Prober {
+    /// Checks whether packets as large as the way out lets leave get there, of which nothing is known yet.
+    pub async fn check_full(self) -> Result<Checked, ProbeError> {
+        let (now, control) = (clock(), control_size(IpFamily::of(self.destination)));
+        let confirm = Confirm::new(self.config.max, control, true, None, now);
+        let mut confirm = confirm.every(Duration::ZERO, now);
+        match confirm.poll(now) {
+            Due::Check(pair) => self.check(pair, &mut confirm).await,
+            Due::Search | Due::Nothing { .. } => unreachable!("a check that is due at once is due now"),
+        }
+    }
+
     /// Sends the two packets of a check that `confirm` just said is due, again if it says so again, and tells it what
     /// came back.
     pub async fn check(self, pair: Pair, confirm: &mut Confirm) -> Result<Checked, ProbeError> {

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::events::{Followed, events};
 use super::status::Status;
 use crate::kernel::counters::PacketCounters;
+use crate::kernel::host;
 use crate::publish::metrics::TEXT_FORMAT;
+use crate::publish::page::{policy, waiting};
 
 /// Which pages are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +33,21 @@ pub enum Pages {
 pub(super) fn router(status: Arc<Status>, pages: Pages) -> Router {
     let router = Router::new().route("/metrics", get(metrics));
     let router = match pages {
-        Pages::All => router
-            .route("/healthz", get(healthz))
-            .route("/readyz", get(readyz))
-            .route("/v1/survey", get(survey)),
+        Pages::All => {
+            let followed = Followed::new(Arc::clone(&status));
+            let policy: Arc<str> = policy().into();
+            router
+                .route(
+                    "/",
+                    get(async move |State(status): State<Arc<Status>>, headers: HeaderMap| {
+                        page(&status, &headers, &policy)
+                    }),
+                )
+                .route("/healthz", get(healthz))
+                .route("/readyz", get(readyz))
+                .route("/v1/survey", get(survey))
+                .route("/v1/events", get(events).with_state(followed))
+        }
         Pages::Metrics => router,
     };
     router.fallback(nothing).with_state(status)
@@ -71,11 +88,38 @@ const NOT_YET: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "no survey
 
 async fn survey(State(status): State<Arc<Status>>, headers: HeaderMap) -> Response {
     let Some(document) = status.survey() else { return NOT_YET.into_response() };
-    let head = [(ETAG, document.tag.as_str()), (CACHE_CONTROL, "no-cache")];
-    if is_known(&headers, &document.tag) {
+    let tag = quoted(&document.tag);
+    let head = [(ETAG, tag.as_str()), (CACHE_CONTROL, "no-cache")];
+    if is_known(&headers, &tag) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
     (head, [(CONTENT_TYPE, "application/json")], document.body.clone()).into_response()
+}
+
+/// The status page.
+fn page(status: &Status, headers: &HeaderMap, policy: &str) -> Response {
+    let head = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    let Some(document) = status.survey() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, head, waiting(&host::host_name())).into_response();
+    };
+    let overdue = status.overdue(now());
+    let tag = quoted(&document.version(overdue));
+    let tag = [(ETAG, tag.as_str())];
+    if is_known(headers, tag[0].1) {
+        return (StatusCode::NOT_MODIFIED, tag, head).into_response();
+    }
+    (tag, head, document.page(overdue)).into_response()
+}
+
+/// As the header has it.
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
 /// Whether the client has what `tag` names (RFC 9110 §13.1.2: compared weakly).

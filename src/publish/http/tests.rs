@@ -8,21 +8,23 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::publish::metrics::Metrics;
+use crate::publish::page::policy;
+use crate::publish::sample::seed_problem;
 
 /// A server on a thread of its own.
-struct Running {
+pub(super) struct Running {
     address: SocketAddr,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::with(Limits::default(), Pages::All)
     }
 
-    fn with(limits: Limits, pages: Pages) -> Self {
+    pub(super) fn with(limits: Limits, pages: Pages) -> Self {
         let status = Arc::new(Status::new(Arc::new(Metrics::new()), now() + Duration::from_hours(1)));
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -34,25 +36,25 @@ impl Running {
         Self { address, status, stop: Some(stop), thread: Some(thread) }
     }
 
-    fn connect(&self) -> Client {
+    pub(super) fn connect(&self) -> Client {
         Client::connect(self.address).unwrap()
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(super) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: agent\r\n\r\n"))
     }
 
-    fn ask(&self, request: &str) -> Answer {
+    pub(super) fn ask(&self, request: &str) -> Answer {
         let mut client = self.connect();
         client.write_all(request.as_bytes()).unwrap();
         Answer::read(client)
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         drop(self.stop.take());
     }
 
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         self.thread.take().unwrap().join().unwrap();
     }
 }
@@ -68,10 +70,10 @@ impl Drop for Running {
 }
 
 /// All that a server said before it closed the connection.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Answer {
@@ -83,10 +85,15 @@ impl Answer {
         Self { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         headers.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
+}
+
+/// A survey is done, and programs get this of it.
+pub(super) fn surveyed(status: &Status, json: impl Into<String>) {
+    status.surveyed(json.into(), Arc::new(seed_problem(Vec::new())));
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a request is compared with")]
@@ -133,7 +140,7 @@ fn ready_is_an_agent_that_has_done_a_survey() {
         let answer = server.get(path);
         assert_eq!((answer.status, answer.body.as_str()), (503, "no survey is done yet\n"), "{path}");
     }
-    server.status.surveyed("{\"a\":1}".into());
+    surveyed(&server.status, "{\"a\":1}");
     assert_eq!(server.get("/readyz").status, 200);
     let answer = server.get("/v1/survey");
     assert_eq!((answer.status, answer.body.as_str()), (200, "{\"a\":1}"));
@@ -143,7 +150,7 @@ fn ready_is_an_agent_that_has_done_a_survey() {
 #[test]
 fn a_survey_that_the_client_has_is_not_sent_again() {
     let server = Running::start();
-    server.status.surveyed("{\"a\":1}".into());
+    surveyed(&server.status, "{\"a\":1}");
     let tag = server.get("/v1/survey").header("etag").unwrap().to_owned();
     let ask = |tags: &str| {
         server.ask(&format!("GET /v1/survey HTTP/1.1\r\nHost: agent\r\nIf-None-Match: {tags}\r\n\r\n"))
@@ -154,7 +161,7 @@ fn a_survey_that_the_client_has_is_not_sent_again() {
         assert_eq!(answer.header("etag"), Some(tag.as_str()));
     }
     assert_eq!(ask("\"other\"").status, 200);
-    server.status.surveyed("{\"a\":2}".into());
+    surveyed(&server.status, "{\"a\":2}");
     let answer = ask(&tag);
     assert_eq!((answer.status, answer.body.as_str()), (200, "{\"a\":2}"));
     assert_ne!(answer.header("etag"), Some(tag.as_str()));
@@ -163,10 +170,10 @@ fn a_survey_that_the_client_has_is_not_sent_again() {
 #[test]
 fn other_paths_are_404_and_other_methods_405() {
     let server = Running::start();
-    for path in ["/", "/metrics/", "/v1", "/v1/survey/x", "/%2e%2e/metrics", "//metrics"] {
+    for path in ["/index.html", "/metrics/", "/v1", "/v1/survey/x", "/%2e%2e/metrics", "//metrics"] {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
-    for path in ["/metrics", "/healthz", "/readyz", "/v1/survey"] {
+    for path in ["/", "/metrics", "/healthz", "/readyz", "/v1/survey", "/v1/events"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
             let request = format!("{method} {path} HTTP/1.1\r\nHost: agent\r\nContent-Length: 0\r\n\r\n");
             let answer = server.ask(&request);
@@ -181,9 +188,9 @@ fn other_paths_are_404_and_other_methods_405() {
 #[test]
 fn an_address_for_others_tells_only_metrics() {
     let server = Running::with(Limits::default(), Pages::Metrics);
-    server.status.surveyed("{}".into());
+    surveyed(&server.status, "{}");
     assert_eq!(server.get("/metrics").status, 200);
-    for path in ["/healthz", "/readyz", "/v1/survey"] {
+    for path in ["/", "/healthz", "/readyz", "/v1/survey", "/v1/events"] {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
 }
@@ -235,7 +242,7 @@ fn a_client_that_does_not_take_its_answer_is_let_go() {
     let connection = Duration::from_millis(100);
     let server = Running::with(Limits { connections: 1, connection, ..Limits::default() }, Pages::All);
     let large = 64 << 20;
-    server.status.surveyed("x".repeat(large));
+    surveyed(&server.status, "x".repeat(large));
     let mut slow = server.connect();
     slow.write_all(b"GET /v1/survey HTTP/1.1\r\nHost: agent\r\n\r\n").unwrap();
     assert_eq!(server.get("/healthz").status, 200, "it waits for the one connection that there may be");
@@ -248,7 +255,7 @@ fn a_client_that_does_not_take_its_answer_is_let_go() {
 fn scrapes_are_whole_while_everything_changes() {
     let server = Running::start();
     let survey = |round: usize| format!("[{}{round}]", "0,".repeat(1000 * (round % 5)));
-    server.status.surveyed(survey(0));
+    surveyed(&server.status, survey(0));
     thread::scope(|scope| {
         let scrape = || {
             for _ in 0..50 {
@@ -263,7 +270,7 @@ fn scrapes_are_whole_while_everything_changes() {
             if scrapers.iter().all(thread::ScopedJoinHandle::is_finished) {
                 break;
             }
-            server.status.surveyed(survey(round));
+            surveyed(&server.status, survey(round));
             server.status.turned(now() + Duration::from_hours(1));
             server.status.metrics.count_netlink_events(1);
         }
@@ -325,4 +332,38 @@ fn a_client_that_hangs_does_not_hold_up_the_shutdown() {
     let mut said = Vec::new();
     let _reset = hanging.read_to_end(&mut said);
     assert!(said.is_empty());
+}
+
+#[test]
+fn the_page_is_html_that_runs_and_loads_nothing_but_its_own() {
+    let server = Running::start();
+    let answer = server.get("/");
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("No survey is done yet"), "{}", answer.body);
+    surveyed(&server.status, "{}");
+    let answer = server.get("/");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(answer.header("content-security-policy"), Some(policy().as_str()));
+    assert!(answer.body.contains("<strong>1450</strong>"), "{}", answer.body);
+}
+
+#[test]
+fn the_page_is_sent_again_when_the_survey_or_the_agents_health_is_another() {
+    let server = Running::start();
+    surveyed(&server.status, "1");
+    let tag = |answer: &Answer| answer.header("etag").unwrap().to_owned();
+    let first = tag(&server.get("/"));
+    let ask = || server.ask(&format!("GET / HTTP/1.1\r\nHost: agent\r\nIf-None-Match: {first}\r\n\r\n"));
+    assert_eq!((ask().status, ask().body.as_str()), (304, ""));
+    server.status.turned(now());
+    let late = ask();
+    assert_eq!(late.status, 200);
+    assert!(late.body.contains("The agent hangs"), "{}", late.body);
+    server.status.turned(now() + Duration::from_hours(1));
+    assert_eq!(ask().status, 304);
+    surveyed(&server.status, "2");
+    assert_ne!(tag(&ask()), first);
 }

@@ -1,4 +1,7 @@
 //! Registers metrics, and remembers what each of them is for `docs/metrics.md`.
+//!
+//! Of the agent and the controller all metrics are in [`super`]; a server that counts for itself, as the webhook does,
+//! uses the same catalog.
 
 use std::borrow::Cow;
 
@@ -10,20 +13,22 @@ use prometheus::{
 use super::shown::{KernelCounter, Shown};
 
 /// Begins every name of the agent but those that Prometheus gives to every process.
-pub(super) const AGENT: &str = "mtu_agent_";
+pub const AGENT: &str = "mtu_agent_";
 /// The same of the controller.
 pub(super) const CONTROLLER: &str = "mtu_agent_controller_";
 
 /// A label, and which values it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Label {
-    pub(super) name: &'static str,
-    pub(super) values: Values,
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may say.
+    pub values: Values,
 }
 
 /// Which values a label may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Values {
+pub enum Values {
     /// One of these.
     Closed(&'static [&'static str]),
     /// What the words say; few on one node.
@@ -31,27 +36,33 @@ pub(super) enum Values {
 }
 
 impl Label {
-    pub(super) const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
+    /// One that has one of these values.
+    pub const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
         Self { name, values: Values::Closed(values) }
     }
 
-    pub(super) const fn few(name: &'static str, what: &'static str) -> Self {
+    /// One of whose values `what` says what they are.
+    pub const fn few(name: &'static str, what: &'static str) -> Self {
         Self { name, values: Values::Few(what) }
     }
 }
 
 /// What a metric is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Described {
-    pub(super) name: Cow<'static, str>,
-    pub(super) kind: &'static str,
-    pub(super) labels: Vec<Label>,
-    pub(super) help: &'static str,
+pub struct Described {
+    /// Its whole name.
+    pub name: Cow<'static, str>,
+    /// Its type, as Prometheus calls it.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// What it means.
+    pub help: &'static str,
 }
 
 /// A registry that knows what is in it.
 #[derive(Debug)]
-pub(super) struct Catalog {
+pub struct Catalog {
     pub(super) registry: Registry,
     pub(super) described: Vec<Described>,
     prefix: &'static str,
@@ -60,7 +71,17 @@ pub(super) struct Catalog {
 impl Catalog {
     /// An empty one, whose names will begin with `prefix`.
     pub(super) fn new(prefix: &'static str) -> Self {
-        Self { registry: Registry::new(), described: Vec::new(), prefix }
+        Self::on(&Registry::new(), prefix)
+    }
+
+    /// Adds to a registry that somebody else has as well.
+    pub fn on(registry: &Registry, prefix: &'static str) -> Self {
+        Self { registry: registry.clone(), described: Vec::new(), prefix }
+    }
+
+    /// What each of them is.
+    pub fn described(self) -> Vec<Described> {
+        self.described
     }
 
     /// Gauges whose label values come and go.
@@ -85,7 +106,7 @@ impl Catalog {
     }
 
     /// Counters of every value of closed labels, from 0 on: a rate sees the first event.
-    pub(super) fn counters<const N: usize>(
+    pub fn counters<const N: usize>(
         &mut self,
         name: &str,
         labels: [Label; N],
@@ -144,7 +165,8 @@ impl Catalog {
         self.register(HistogramVec::new(opts, &[]))
     }
 
-    pub(super) fn histogram(&mut self, name: &str, buckets: &[f64], help: &'static str) -> Histogram {
+    /// A histogram without labels.
+    pub fn histogram(&mut self, name: &str, buckets: &[f64], help: &'static str) -> Histogram {
         let Opts { name, .. } = self.describe(name, "histogram", &[], help);
         let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.register(Histogram::with_opts(opts))

@@ -107,6 +107,7 @@ pub struct ControllerMetrics {
     nodes_old: Shown<1>,
     pool_dind_mtu: Shown<1>,
     pool_dind_mtu_stale: Shown<1>,
+    pool_largest_dind_mtu: Shown<1>,
     reports_refused: Shown<0>,
     config_maps_foreign: Shown<0>,
     config_map_writes: IntCounterVec,
@@ -123,6 +124,11 @@ impl Default for ControllerMetrics {
 }
 
 impl ControllerMetrics {
+    /// What each of them is.
+    pub fn described() -> Vec<Described> {
+        register().1
+    }
+
     /// With nothing known and nothing counted yet.
     pub fn new() -> Self {
         register().0
@@ -156,6 +162,7 @@ impl ControllerMetrics {
             pool.mtu?;
             Some(if pool.age() == Age::Fresh { 0.0 } else { 1.0 })
         }));
+        self.pool_largest_dind_mtu.replace(samples(|pool| pool.largest.map(bytes)));
         self.reports_refused.set(count(refused));
     }
 
@@ -200,7 +207,7 @@ fn count(count: usize) -> Option<f64> {
 }
 
 /// All of them, and what each is.
-pub(super) fn register() -> (ControllerMetrics, Vec<Described>) {
+fn register() -> (ControllerMetrics, Vec<Described>) {
     const POOL: Label = Label::few("pool", "as nodes are labelled, or `default`");
     let mut catalog = Catalog::new(CONTROLLER);
     let metrics = ControllerMetrics {
@@ -223,6 +230,11 @@ pub(super) fn register() -> (ControllerMetrics, Vec<Described>) {
             "pool_dind_mtu_stale",
             [POOL],
             "1 while old reports count for the pool's value, or no node reports any more and it is the last good one.",
+        ),
+        pool_largest_dind_mtu: catalog.gauges(
+            "pool_largest_dind_mtu_bytes",
+            [POOL],
+            "The largest MTU that a node of the pool reports. Above the pool's own, its nodes differ.",
         ),
         reports_refused: catalog
             .gauge("reports_refused", "NodeMtus whose dindMtu is not between 576 and 65535: they count nowhere."),
@@ -268,7 +280,8 @@ mod tests {
     use crate::domain::mtu::LinkMtu;
 
     fn pool(mtu: Option<u32>, nodes: usize, reporting: usize, old: usize) -> Pool {
-        Pool { mtu: mtu.map(|mtu| LinkMtu::new(mtu).unwrap()), nodes, reporting, old }
+        let mtu = mtu.map(|mtu| LinkMtu::new(mtu).unwrap());
+        Pool { mtu, largest: mtu.map(|_| LinkMtu::DOCKER_DEFAULT), nodes, reporting, old }
     }
 
     fn told(metrics: &ControllerMetrics, name: &str) -> Vec<String> {
@@ -287,6 +300,7 @@ mod tests {
         assert_eq!(told(&metrics, "nodes_old{"), ["pool=\"cloud\"} 1", "pool=\"metal\"} 0"]);
         assert_eq!(told(&metrics, "pool_dind_mtu_bytes{"), ["pool=\"cloud\"} 1450"]);
         assert_eq!(told(&metrics, "pool_dind_mtu_stale{"), ["pool=\"cloud\"} 1"]);
+        assert_eq!(told(&metrics, "pool_largest_dind_mtu_bytes{"), ["pool=\"cloud\"} 1500"]);
         assert_eq!(told(&metrics, "reports_refused "), ["4"]);
         metrics.observe_pools(&BTreeMap::new(), 0);
         assert!(told(&metrics, "nodes{").is_empty());

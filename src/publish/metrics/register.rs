@@ -75,6 +75,12 @@ pub(super) fn metrics() -> (Metrics, Vec<Described>) {
             [TARGET, FAMILY, DIRECTION, Label::closed("verdict", &VERDICTS)],
             "1 for the verdict of the last search, 0 for the others.",
         ),
+        nested_path_verified: catalog.gauges(
+            "nested_path_verified",
+            [LEVEL],
+            "1 if each tuned network namespace of this level that was probed from inside passes full-size packets to a \
+             target, 0 if one does not. None while nothing is known, such as without a target.",
+        ),
         node_info: catalog.gauges(
             "node_info",
             [

@@ -9,6 +9,7 @@ use super::register::metrics;
 use super::*;
 use crate::discovery::cni::Cni;
 use crate::discovery::identity::Identity;
+use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::role::{Role, role};
 use crate::discovery::survey::Look;
 use crate::discovery::unseen::Unseen;
@@ -17,8 +18,6 @@ use crate::domain::mtu::PathMtu;
 use crate::domain::search::Verdict;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 use crate::domain::topology::{HOST, NetnsIx};
-
-mod document;
 
 const TARGETS: [&str; 2] = ["registry.example", "192.0.2.1"];
 
@@ -67,6 +66,19 @@ fn exact(bytes: u16) -> Verdict {
 fn four_paths() -> Vec<Path> {
     let of = |target| ["192.0.2.1", "2001:db8::1"].map(|address| path(target, address, exact(1450)));
     TARGETS.into_iter().flat_map(of).collect()
+}
+
+/// Below the pods all lets full-size packets through, but for one of two namespaces of level 3; of level 1 nothing is
+/// known.
+fn nested_paths() -> Vec<NestedPath> {
+    let path = |level, passes| {
+        let probe = NestedProbe { to: None, mtu: None, passes };
+        NestedPath { netns: NetnsIx(usize::from(level)), level, probe, observed_at: None }
+    };
+    let narrower = Passes::Narrower { path_mtu: PathMtu::new(1450).unwrap() };
+    let deep = (2..6).map(|level| path(level, Passes::Full));
+    let others = [path(1, Passes::Unknown { why: "no answer".into() }), path(3, narrower)];
+    deep.chain(others).collect()
 }
 
 /// dockerds three levels deep in a Calico pod of 1450, all of them with docker's own 1500.
@@ -412,6 +424,20 @@ fn everything() -> Sample {
 }
 
 #[test]
+fn a_level_is_verified_if_nothing_there_lets_less_through_and_unknown_has_no_sample() {
+    let metrics = Metrics::new();
+    let survey = survey(&machine(1500), Vec::new());
+    let told = |survey: &Survey| {
+        metrics.observe_survey(survey, SurveyReason::Probe, Duration::ZERO);
+        samples(&metrics, "nested_path_verified")
+    };
+    assert_eq!(told(&survey), [""; 0]);
+    let survey = survey.with_nested_paths(nested_paths());
+    assert_eq!(told(&survey), ["{level=\"2\"} 1", "{level=\"3\"} 0", "{level=\"4+\"} 1"]);
+    assert_eq!(told(&survey.with_nested_paths(Vec::new())), [""; 0]);
+}
+
+#[test]
 fn no_node_with_two_targets_has_more_than_150_series() {
     let sample = everything();
     let topology = sample.topology();
@@ -441,7 +467,7 @@ fn no_node_with_two_targets_has_more_than_150_series() {
 #[test]
 fn every_metric_is_described_and_has_no_other_labels_or_values() {
     let (metrics, described) = metrics();
-    fill(&metrics, &survey(&everything(), four_paths()));
+    fill(&metrics, &survey(&everything(), four_paths()).with_nested_paths(nested_paths()));
     metrics.tuning_begins();
     let families = metrics.registry.gather();
     assert_eq!(families.len(), described.len());

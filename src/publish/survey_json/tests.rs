@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::publish::sample::{healthy, paths, seed_problem};
+use crate::publish::sample::{healthy, nested_paths, paths, seed_problem};
 
 fn parsed(survey: &Survey) -> Value {
     serde_json::from_str(&render(survey).unwrap()).unwrap()
@@ -15,6 +15,12 @@ fn the_seed_problem_as_json() {
 #[test]
 fn each_path_tells_what_is_known_of_it() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&parsed(&seed_problem(paths()))["paths"]).unwrap());
+}
+
+#[test]
+fn what_was_found_from_inside_is_told_of_each_namespace_and_unknown_is_null() {
+    let survey = seed_problem(Vec::new()).with_nested_paths(nested_paths());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&parsed(&survey)["nested_paths"]).unwrap());
 }
 
 #[test]

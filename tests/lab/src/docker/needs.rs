@@ -20,8 +20,18 @@ pub(crate) const DOCKER: &[(&str, &str)] = &[
     ("ping", "iputils-ping"),
 ];
 
-/// To check metrics.
+/// To check metrics and alerts.
 pub(crate) const METRICS: &[(&str, &str)] = &[("promtool", "prometheus")];
+
+/// To look at pages and pictures.
+pub(crate) const BROWSER: &[(&str, &str)] = &[("chromium", "chromium")];
+
+/// To have a graph drawn.
+pub(crate) const GRAPHVIZ: &[(&str, &str)] = &[("dot", "graphviz")];
+
+/// To be scraped, and to be alerted.
+pub(crate) const MONITORING: &[(&str, &str)] =
+    &[("prometheus", "prometheus"), ("prometheus-alertmanager", "prometheus-alertmanager")];
 
 /// For a wall clock of its own.
 pub(crate) const CLOCK: &[(&str, &str)] = &[("faketime", "faketime")];
@@ -39,13 +49,13 @@ pub(crate) fn check(needs: &[(&'static str, &'static str)]) -> Result<(), LabErr
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{CLOCK, DOCKER, LabError, METRICS, NETNS, check};
+    use super::{BROWSER, CLOCK, DOCKER, GRAPHVIZ, LabError, METRICS, MONITORING, NETNS, check};
 
     #[test]
     fn the_list_of_packages_is_what_the_lab_needs() {
         let listed: BTreeSet<_> = include_str!("../../packages").lines().collect();
-        let needed: BTreeSet<_> =
-            [NETNS, DOCKER, METRICS, CLOCK].into_iter().flatten().map(|(_, package)| *package).collect();
+        let needed = [NETNS, DOCKER, METRICS, MONITORING, CLOCK, BROWSER, GRAPHVIZ];
+        let needed: BTreeSet<_> = needed.into_iter().flatten().map(|(_, package)| *package).collect();
         assert_eq!(listed, needed);
     }
 

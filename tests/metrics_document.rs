@@ -1,11 +1,12 @@
-//! `docs/metrics.md` is what the registry says.
+//! `docs/metrics.md` is what the registries say.
 
 use std::fmt::Write as _;
 use std::fs;
 
-use super::super::catalog::{Described, Label, Values};
-use super::super::controller;
-use super::metrics;
+use mtu_agent::publish::metrics::Metrics;
+use mtu_agent::publish::metrics::catalog::{Described, Label, Values};
+use mtu_agent::publish::metrics::controller::ControllerMetrics;
+use mtu_agent::webhook::WebhookMetrics;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 /// Set to anything, it makes the test write the document.
@@ -21,7 +22,8 @@ values from the configuration: never names of pods, addresses or errors. A node 
 series, whatever is on it; where there are more levels and kinds of links than fit, those that no dockerd made count
 as the kind `other` of their level.
 
-This file is generated from the registry: `UPDATE_DOCS=1 cargo test --lib metrics` writes it.
+This file is generated from the registries: `UPDATE_DOCS=1 cargo test --test metrics_document` writes it. What to make
+of them, with dashboards and alerts: [monitoring.md](monitoring.md).
 ";
 
 const CONTROLLER: &str = "
@@ -36,11 +38,16 @@ const TABLE: &str = "
 |---|---|---|---|
 ";
 
+const WEBHOOK: &str = "
+## Those of its webhook
+";
+
 fn document() -> String {
-    let is_of_process = |it: &Described| it.name.starts_with("process_");
-    let mut controller = controller::register().1;
-    controller.retain(|it| !is_of_process(it));
-    [HEAD, TABLE, &rows(metrics().1), CONTROLLER, TABLE, &rows(controller)].concat()
+    let mut controller = ControllerMetrics::described();
+    controller.retain(|it| !it.name.starts_with("process_"));
+    let sections =
+        [(HEAD, Metrics::described()), (CONTROLLER, controller), (WEBHOOK, WebhookMetrics::described())];
+    sections.into_iter().map(|(head, described)| [head, TABLE, &rows(described)].concat()).collect()
 }
 
 fn rows(mut described: Vec<Described>) -> String {
@@ -48,7 +55,8 @@ fn rows(mut described: Vec<Described>) -> String {
     let mut rows = String::new();
     for it in described {
         let labels: Vec<_> = it.labels.iter().map(label).collect();
-        writeln!(rows, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help).unwrap();
+        writeln!(rows, "| `{}` | {} | {} | {} |", it.name, it.kind, labels.join("; "), it.help)
+            .expect("a string takes all");
     }
     rows
 }
@@ -64,12 +72,15 @@ fn label(label: &Label) -> String {
 }
 
 #[test]
-fn the_document_is_what_the_registry_says() {
+fn the_document_is_what_the_registries_say() {
     let document = document();
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     if std::env::var_os(UPDATE).is_some() {
         fs::write(PATH, &document).unwrap();
     }
     let written = fs::read_to_string(PATH).unwrap_or_default();
-    assert!(written == document, "docs/metrics.md is out of date: {UPDATE}=1 cargo test --lib metrics");
+    assert!(
+        written == document,
+        "docs/metrics.md is out of date: {UPDATE}=1 cargo test --test metrics_document"
+    );
 }
