@@ -12,6 +12,7 @@
 mod guard;
 mod guards;
 mod planner;
+mod reach;
 mod strife;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub(super) struct Tuner {
     tuned: watch::Receiver<BTreeSet<u64>>,
     news: News,
     following: JoinHandle<()>,
+    has_ended: bool,
 }
 
 impl Tuner {
@@ -67,7 +69,7 @@ impl Tuner {
                 }
             }
         };
-        Self { known, tuned, news, following: tokio::spawn(follow) }
+        Self { known, tuned, news, following: tokio::spawn(follow), has_ended: false }
     }
 
     /// Inodes of the nested network namespaces whose links are kept right.
@@ -75,9 +77,17 @@ impl Tuner {
         self.tuned.clone()
     }
 
-    /// Waits until something ended that only a new look can see.
-    pub(super) async fn ended(&self) {
-        self.news.ended.notified().await;
+    /// Waits until something ended that only a new look can see. Panics if tuning did: nobody would know otherwise.
+    pub(super) async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.news.ended.notified() => return,
+                ended = &mut self.following, if !self.has_ended => {
+                    self.has_ended = true;
+                    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                }
+            }
+        }
     }
 
     /// Has this survey acted upon, unless a later one comes first. No nested link may exceed `maximum`.
@@ -157,7 +167,7 @@ impl Following {
                 Some(Guards::start(Arc::clone(ledger), Arc::clone(&metrics), news.clone())?)
             }
         };
-        let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards);
+        let planner = Planner::new(policy, Arc::clone(ledger), metrics, guards, news.clone());
         Ok(Self { planner, news, _claim: claim })
     }
 

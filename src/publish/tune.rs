@@ -12,7 +12,7 @@
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
-use crate::domain::link::LinkRef;
+use crate::domain::link::{Ifindex, LinkRef};
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::{Change, Turn, taken_back};
 use crate::domain::topology::NetnsIx;
@@ -110,6 +110,14 @@ impl Step {
             Self::Clamp(clamp) => clamp.is_live = true,
         }
         self
+    }
+
+    /// What it writes: a link, or else the clamp of the namespace.
+    pub fn at(&self) -> (NetnsId, Option<Ifindex>) {
+        match self {
+            Self::Link { link, .. } => (link.netns, Some(link.ifindex)),
+            Self::Clamp(clamp) => (clamp.netns, None),
+        }
     }
 
     fn netns(&self) -> NetnsId {

@@ -1,5 +1,6 @@
 //! What a dockerd makes, answered before it is used.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
@@ -21,12 +22,12 @@ fn both_ends_of_a_fresh_pair_are_right_before_one_moves_and_its_bridge_follows()
     assert_eq!(lab.link_mtu(Place::Node, "docker0")?, UPLINK);
     agent.until_sample("mtu_agent_tuned_namespaces", 2.0)?;
     agent.until_sample("mtu_agent_tune_changes_pending", 0.0)?;
-    assert!(agent.metrics()?.is("mtu_agent_tune_writes_total{kind=\"link\",result=\"written\"}", 2.0));
+    agent.until_sample("mtu_agent_tune_writes_total{kind=\"link\",result=\"written\"}", 2.0)?;
     assert!(agent.metrics()?.is("mtu_agent_tune_answer_seconds_count", 2.0));
     let record = recorded(&lab)?;
-    let names: Vec<_> =
-        record["links"].as_array().context("links")?.iter().map(|link| &link["name"]).collect();
-    assert_eq!(names, [MOVES, STAYS], "the bridge was not written: {record:#}");
+    let links = record["links"].as_array().context("links")?;
+    let names: BTreeSet<_> = links.iter().filter_map(|link| link["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from([MOVES, STAYS]), "the bridge was not written: {record:#}");
     Ok(())
 }
 
@@ -109,18 +110,25 @@ fn nothing_is_written_that_docker_did_not_make() -> Result<()> {
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_link_that_somebody_sets_back_again_and_again_is_left_alone_in_the_end() -> Result<()> {
     let lab = lab()?;
-    let mut agent = tuning(&lab, 1)?;
     pair(&lab, Place::Node, STAYS, MOVES)?;
-    for _ in 0..8 {
-        until_mtu(&agent, &lab, Place::Node, STAYS, UPLINK)?;
+    container(&lab, "c1", 2, STAYS, MOVES)?;
+    let mut agent = tuning(&lab, 2)?;
+    let contested = "mtu_agent_tune_writes_total{kind=\"link\",result=\"contested\"}";
+    let is_contested = |agent: &Agent<'_>| anyhow::Ok(agent.metrics()?.is(contested, 1.0));
+    let mut times = 0;
+    while !is_contested(&agent)? {
         lab.set_link_mtu(Place::Node, STAYS, 1500)?;
+        agent.until("an answer or none any more", |agent| {
+            Ok((lab.link_mtu(Place::Node, STAYS)? == UPLINK || is_contested(agent)?).then_some(()))
+        })?;
+        times += 1;
     }
+    assert!((8..=20).contains(&times), "it was set back {times} times");
     let told = agent.told("a link is set back again and again; it is left alone")?;
     assert_eq!(told["link"], STAYS);
-    until_answered(&agent, &lab, Place::Node)?;
+    // A survey finds it wrong, and nothing is done about it.
+    agent.until_sample("mtu_agent_tune_changes_pending", 1.0)?;
     assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER);
-    let contested = "mtu_agent_tune_writes_total{kind=\"link\",result=\"contested\"}";
-    assert!(agent.metrics()?.is(contested, 1.0));
     Ok(())
 }
 

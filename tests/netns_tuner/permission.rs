@@ -20,7 +20,7 @@ fn the_clamp_is_back_whenever_somebody_flushes_it_until_that_is_a_strife() -> Re
         })?;
     }
     lab.nft(Place::Node, "flush ruleset")?;
-    agent.told("the clamp is removed again and again; it is left alone for a while")?;
+    agent.told("undone again and again; it is left alone for a while")?;
     assert!(!is_clamped(&lab, Place::Node)?);
     let contested = "mtu_agent_tune_writes_total{kind=\"clamp\",result=\"contested\"}";
     assert!(agent.metrics()?.is(contested, 1.0));

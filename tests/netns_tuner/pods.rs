@@ -116,9 +116,10 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
     let permission = permission?.parse()?;
     let ledger = Arc::new(Ledger::new(Path::new("/run/mtu-agent")));
     let metrics = Arc::new(Metrics::new());
-    let guards = Guards::start(Arc::clone(&ledger), Arc::clone(&metrics), News::default())?;
+    let news = News::default();
+    let guards = Guards::start(Arc::clone(&ledger), Arc::clone(&metrics), news.clone())?;
     let policy = Policy { permission, all_docker: false };
-    let mut planner = Planner::new(policy, ledger, metrics, Some(guards));
+    let mut planner = Planner::new(policy, ledger, metrics, Some(guards), news);
     for line in lines {
         let line = line?;
         let mut look = look(&Sources::default())?;

@@ -1,5 +1,7 @@
 //! What was there before, whatever ends the agent, and whoever else is there.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result, ensure};
 use mtu_lab::docker::{NetnsLab, Place, Signal};
 use serde_json::Value;
@@ -101,4 +103,37 @@ fn of_two_agents_the_second_waits_for_the_end_of_the_first() -> Result<()> {
     second.until_sample("mtu_agent_tuned_namespaces", 1.0)?;
     pair(&lab, Place::Node, STAYS, MOVES)?;
     until_mtu(&second, &lab, Place::Node, STAYS, UPLINK)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn pairs_that_ended_are_forgotten_and_ends_that_moved_are_not() -> Result<()> {
+    const PAIRS: usize = 50;
+    let lab = lab()?;
+    let agent = tuning(&lab, 1)?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    for end in [STAYS, MOVES] {
+        until_mtu(&agent, &lab, Place::Node, end, UPLINK)?;
+    }
+    container(&lab, "c1", 2, STAYS, MOVES)?;
+    let mut many = String::new();
+    for pair in 0..PAIRS {
+        writeln!(many, "link add veth{pair:07x} group 7 type veth peer name vethf{pair:06x}")?;
+    }
+    for _ in 0..5 {
+        lab.ip_batch(Place::Node, &many)?;
+        until_answered(&agent, &lab, Place::Node)?;
+        lab.ip(&["link", "delete", "group", "7"])?;
+    }
+    // It is looked at again when it has doubled.
+    let most = 2 * (2 * PAIRS + 4);
+    agent.until("a short record", |_| {
+        let links = recorded(&lab)?["links"].as_array().context("links")?.len();
+        Ok((links <= most).then_some(()))
+    })?;
+    agent.stop()?;
+    revert(&lab)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
+    assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER);
+    Ok(())
 }

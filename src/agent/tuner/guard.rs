@@ -42,6 +42,12 @@ pub(super) struct Guard {
     shared: Rc<Shared>,
 }
 
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared.news.contested().retain(|(netns, _)| *netns != self.netns);
+    }
+}
+
 impl Guard {
     pub(super) fn new(
         netns: NetnsId,
@@ -98,6 +104,7 @@ impl Guard {
             Told::Gone(ifindex) => {
                 self.answers.gone(ifindex);
                 self.sent.remove(&ifindex);
+                self.shared.news.contested().remove(&(self.netns, ifindex));
             }
             Told::Refused { sequence, error } if self.dump == Some(sequence) => return Err(error),
             Told::Refused { sequence, error } => self.refused(sequence, &error),
@@ -138,6 +145,7 @@ impl Guard {
                 Action::Write { link, to } => writes.push((link, to)),
                 Action::Contested(link) => {
                     self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Contested);
+                    self.shared.news.contested().insert((self.netns, link.ifindex));
                     let (link, mtu) = (link.name, link.mtu.get());
                     warn!(
                         netns = self.called,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc as blocking};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::guard::{Guard, Shared};
 use crate::domain::answer::Rules;
 use crate::domain::error::with_sources;
+use crate::domain::link::Ifindex;
 use crate::kernel::clamp_watch::{ClampSocket, ClampWatch};
 use crate::kernel::link_events::LinkSocket;
 use crate::kernel::netns::NetnsFile;
@@ -42,6 +43,14 @@ pub struct News {
     pub touched: Arc<Notify>,
     /// A process has ended: all is to be looked at again.
     pub ended: Arc<Notify>,
+    /// Links that somebody else wants otherwise.
+    pub contested: Arc<Mutex<BTreeSet<(NetnsId, Ifindex)>>>,
+}
+
+impl News {
+    pub(super) fn contested(&self) -> MutexGuard<'_, BTreeSet<(NetnsId, Ifindex)>> {
+        self.contested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The guards at work. Dropped, they end.

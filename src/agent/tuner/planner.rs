@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::guards::{Guards, Order};
+use super::guards::{Guards, News};
+use super::reach::{inodes_inside, orders, out_of_reach};
 use super::strife::Strife;
 use crate::agent::clock;
 use crate::discovery::advice::called;
@@ -15,6 +16,7 @@ use crate::discovery::opt_in::OptIns;
 use crate::discovery::scope::{Chosen, docker_host, opted_in_pods};
 use crate::discovery::survey::Survey;
 use crate::domain::error::with_sources;
+use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{Change, Mode, Plan};
@@ -25,6 +27,8 @@ use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneE
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
+/// Whatever was said so often is said again.
+const MUCH_SAID: usize = 100;
 
 /// What an agent may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +57,10 @@ pub struct Planner {
     guards: Option<Guards>,
     /// Plans that were refused, by the inode of what opted in: not tried again until they differ.
     refused: BTreeMap<u64, Vec<Step>>,
-    /// Clamps that somebody else keeps removing, by the inode.
-    strife: BTreeMap<u64, Strife>,
+    /// What was written by a plan, and may be undone again and again.
+    strife: BTreeMap<(NetnsId, Option<Ifindex>), Strife>,
+    /// What the guards see.
+    news: News,
     /// With more than that many recorded links it is time to forget some.
     many: usize,
     /// What was said already.
@@ -62,10 +68,16 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// One that has seen no survey yet. Without guards new links wait for the next survey.
-    pub fn new(policy: Policy, ledger: Arc<Ledger>, metrics: Arc<Metrics>, guards: Option<Guards>) -> Self {
+    /// One that has seen no survey yet. Without guards, whose `news` it is, new links wait for the next survey.
+    pub fn new(
+        policy: Policy,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        guards: Option<Guards>,
+        news: News,
+    ) -> Self {
         let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { policy, ledger, metrics, guards, refused, strife, many: SMALL_RECORD, said }
+        Self { policy, ledger, metrics, guards, refused, strife, news, many: SMALL_RECORD, said }
     }
 
     /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
@@ -94,14 +106,14 @@ impl Planner {
         let pending =
             chosen.iter().map(|(chosen, permission)| self.tune(survey, &doors, chosen, *permission)).sum();
         self.metrics.tune_pending(pending);
-        if may_write && let Err(error) = self.prune(&doors) {
+        if may_write && let Err(error) = self.forget(&doors) {
             self.say(with_sources(&error));
         }
         // Afterwards, so that they find what was there before as it should be.
         if let Some(guards) = &self.guards {
             let orders = chosen
                 .iter()
-                .flat_map(|(chosen, permission)| orders_for(survey, &mut doors, chosen, *permission));
+                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission));
             guards.order(orders.collect());
         }
         let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
@@ -144,13 +156,16 @@ impl Planner {
         let is_allowed = |change: &&Change| needed(**change) <= permission;
         let allowed: Vec<_> = plan.changes.iter().filter(is_allowed).copied().collect();
         let (all, left) = (plan.changes.len(), plan.changes.len() - allowed.len());
-        let steps: Vec<_> = match tune::steps(look, doors, &allowed) {
+        let mut steps: Vec<_> = match tune::steps(look, doors, &allowed) {
             Ok(steps) => steps.into_iter().map(Step::live).collect(),
             Err(error) => {
                 self.say(with_sources(&error));
                 return all;
             }
         };
+        let planned = steps.len();
+        steps.retain(|step| !self.is_contested(step));
+        let left = left + planned - steps.len();
         if steps.is_empty() {
             self.refused.remove(&inode);
             return left;
@@ -164,53 +179,55 @@ impl Planner {
             Ok(done) => {
                 self.refused.remove(&inode);
                 let written = steps.iter().zip(done).filter(|(_, done)| *done == Done::Written);
-                let written: Vec<_> = written.map(|(step, _)| what(step)).collect();
-                for what in &written {
-                    self.metrics.count_tune_write(*what, TuneResult::Written);
-                    if *what == Tuned::Clamp {
-                        self.strife.entry(inode).or_default().written(clock());
-                    }
+                let written: Vec<_> = written.map(|(step, _)| step).collect();
+                for step in &written {
+                    self.metrics.count_tune_write(what(step), TuneResult::Written);
+                    self.strife.entry(step.at()).or_default().written(clock());
                 }
-                info!(netns = called, written = written.len(), "tuned");
+                if !written.is_empty() {
+                    info!(netns = called, written = written.len(), "tuned");
+                }
                 left
             }
-            Err(error) => {
-                if let (TuneError::Refused { .. }, Some(what)) = (&error, last) {
+            Err(error @ TuneError::Refused { .. }) => {
+                if let Some(what) = last {
                     self.metrics.count_tune_write(what, TuneResult::Refused);
                 }
                 warn!(netns = called, error = %with_sources(&error), "not tuned, until something changes");
                 self.refused.insert(inode, steps);
                 all
             }
+            Err(error @ (TuneError::Record(_) | TuneError::NoDoor { .. })) => {
+                self.say(with_sources(&error));
+                all
+            }
         }
+    }
+
+    /// Whether somebody else wants it otherwise.
+    fn is_contested(&mut self, step: &Step) -> bool {
+        let (netns, link) = step.at();
+        if link.is_some_and(|link| self.news.contested().contains(&(netns, link))) {
+            return true;
+        }
+        let Some(strife) = self.strife.get_mut(&step.at()) else { return false };
+        if strife.is_news(clock()) {
+            self.metrics.count_tune_write(what(step), TuneResult::Contested);
+            warn!(what = step.what(), "undone again and again; it is left alone for a while");
+        }
+        strife.is_on(clock())
     }
 
     /// The namespace itself, if it is clamped or cannot be.
     fn clamped(&mut self, survey: &Survey, doors: &Doors, netns: NetnsIx) -> BTreeSet<NetnsIx> {
-        let look = &survey.look;
-        let Some(door) = look.identities[netns.0].inode.and_then(|inode| doors.get(inode)) else {
-            return BTreeSet::new();
-        };
-        match door.run(clamp::read) {
-            Ok(Ok(Clamp::Present)) => [netns].into(),
-            Ok(Ok(Clamp::Absent | Clamp::Altered)) => {
-                let strife = self.strife.entry(door.inode()).or_default();
-                let is_new = strife.is_news(clock());
-                if is_new {
-                    self.metrics.count_tune_write(Tuned::Clamp, TuneResult::Contested);
-                    let called = called(&look.topology, &look.identities, netns);
-                    warn!(
-                        netns = called,
-                        "the clamp is removed again and again; it is left alone for a while"
-                    );
-                }
-                if strife.is_on(clock()) { [netns].into() } else { BTreeSet::new() }
-            }
-            Ok(Err(error)) => {
+        let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+        match door.map(|door| door.run(clamp::read)) {
+            Some(Ok(Ok(Clamp::Present))) => [netns].into(),
+            Some(Ok(Err(error))) => {
                 self.say(with_sources(&error));
                 [netns].into()
             }
-            Err(_cannot_be_entered) => BTreeSet::new(),
+            Some(Ok(Ok(Clamp::Absent | Clamp::Altered)) | Err(_)) | None => BTreeSet::new(),
         }
     }
 
@@ -231,7 +248,7 @@ impl Planner {
             if self.policy.permission < at_least {
                 return BTreeSet::new();
             }
-            out_of_scope(survey, doors, chosen, at_least)
+            out_of_reach(survey, doors, chosen, at_least)
         };
         let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
         let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
@@ -252,8 +269,13 @@ impl Planner {
         Ok(())
     }
 
-    /// Forgets what is gone when there may be much of it.
-    fn prune(&mut self, doors: &Doors) -> Result<(), RecordError> {
+    /// Forgets what is gone: of the record when there may be much of it.
+    fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
+        self.refused.retain(|inode, _| doors.get(*inode).is_some());
+        self.strife.retain(|_, strife| !strife.is_over(clock()));
+        if self.said.len() > MUCH_SAID {
+            self.said.clear();
+        }
         if self.ledger.session()?.load()?.links.len() > self.many {
             let left = tune::prune(&self.ledger, doors)?;
             self.many = SMALL_RECORD.max(2 * left);
@@ -282,53 +304,4 @@ fn needed(change: Change) -> Permission {
         Change::LinkMtu { .. } => Permission::Links,
         Change::Clamp { .. } | Change::Unclamp { .. } => Permission::Clamp,
     }
-}
-
-/// Namespaces of this host of which nobody allows so much, and that can be entered.
-fn out_of_scope(
-    survey: &Survey,
-    doors: &Doors,
-    chosen: &[(Chosen, Permission)],
-    at_least: Permission,
-) -> BTreeSet<NetnsId> {
-    let topology = &survey.look.topology;
-    let allowing: BTreeSet<_> =
-        chosen.iter().filter(|(_, it)| *it >= at_least).map(|(chosen, _)| chosen.opted_in.netns).collect();
-    let is_in = |netns| {
-        let parent = |netns: &NetnsIx| topology.netns(*netns).place.parent();
-        std::iter::successors(Some(netns), parent).any(|around| allowing.contains(&around))
-    };
-    let known = topology.iter().filter(|(_, netns)| netns.place.level().is_some());
-    let out = known.map(|(ix, _)| ix).filter(|netns| !is_in(*netns));
-    let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
-    out.filter_map(door).map(NetnsId::of).collect()
-}
-
-/// Namespaces that are nested where somebody opted in. Without a safe value none has links in scope.
-fn inodes_inside(survey: &Survey, chosen: &Chosen) -> impl Iterator<Item = u64> {
-    let namespaces = chosen.opted_in.links.iter().map(|at| at.netns);
-    let inside = namespaces.filter(|netns| *netns != chosen.opted_in.netns);
-    inside.filter_map(|netns| survey.look.identities[netns.0].inode)
-}
-
-/// Where guards are to stand. What has no door is gone, or comes with the next survey.
-fn orders_for(survey: &Survey, doors: &mut Doors, chosen: &Chosen, permission: Permission) -> Vec<Order> {
-    if permission < Permission::Clamp {
-        return Vec::new();
-    }
-    let look = &survey.look;
-    let mut rules = match permission {
-        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
-        Permission::Observe | Permission::Clamp => BTreeMap::new(),
-    };
-    let own = chosen.opted_in.netns;
-    let own_rules = rules.remove(&own);
-    let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
-    let order = |(netns, links): (NetnsIx, _)| {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
-        let called = called(&look.topology, &look.identities, netns);
-        let witness = look.identities[netns.0].pids.first().copied();
-        Some(Order { netns: door, called, links, clamp: netns == own, witness })
-    };
-    namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }

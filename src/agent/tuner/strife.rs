@@ -37,6 +37,11 @@ impl Strife {
         self.is_said |= is_news;
         is_news
     }
+
+    /// Whether nothing of it counts any more.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.writes.back().is_none_or(|last| now.saturating_duration_since(*last) >= SPAN)
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +74,8 @@ mod tests {
         for minute in 0..100 {
             let now = began + Duration::from_mins(minute);
             strife.written(now);
-            assert!(!strife.is_on(now));
+            assert!(!strife.is_on(now) && !strife.is_over(now));
         }
+        assert!(strife.is_over(began + Duration::from_mins(100)));
     }
 }
