@@ -1,7 +1,9 @@
 //! What hung completes.
 
 use anyhow::Result;
-use mtu_lab::docker::{Container, DockerLab, Dockerd, Download, Family, Level, Place, Ptb};
+use mtu_lab::docker::{
+    Container, DockerLab, Dockerd, Download, Family, Iptables, Level, Place, Ptb, Release,
+};
 
 use crate::state::{State, tune, tuned};
 
@@ -28,7 +30,13 @@ fn all(lab: &DockerLab, containers: &[Container], want: Download) -> Result<()> 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn with_links_downloads_that_hung_complete_at_every_level_for_containers_that_run() -> Result<()> {
-    let lab = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true).level3(Dockerd::new()).build()?;
+    Release::ALL.into_iter().try_for_each(links_complete)
+}
+
+fn links_complete(release: Release) -> Result<()> {
+    let dockerd = Dockerd::new().release(release);
+    let builder = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true);
+    let lab = builder.level2(dockerd.clone()).level3(dockerd).build()?;
     let containers = containers(&lab)?;
     let of = containers.each_ref();
     all(&lab, &containers, Download::Hung)?;
@@ -56,7 +64,13 @@ fn with_links_downloads_that_hung_complete_at_every_level_for_containers_that_ru
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn with_the_clamp_alone_tcp_completes_at_every_level_and_no_link_is_touched() -> Result<()> {
-    let lab = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true).level3(Dockerd::new()).build()?;
+    Release::ALL.into_iter().try_for_each(clamp_completes)
+}
+
+fn clamp_completes(release: Release) -> Result<()> {
+    let dockerd = Dockerd::new().release(release);
+    let builder = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true);
+    let lab = builder.level2(dockerd.clone()).level3(dockerd).build()?;
     let running = containers(&lab)?;
     let of = running.each_ref();
     all(&lab, &running, Download::Hung)?;
@@ -96,20 +110,55 @@ fn level_2_at_1300_under_level_3_at_1500_completes_by_the_clamp_and_by_links() -
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn the_clamp_outlives_dockerds_that_start_later_and_saves_their_fresh_containers() -> Result<()> {
+    the_clamp_outlives(Iptables::Nft)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn the_clamp_outlives_dockerds_with_iptables_legacy() -> Result<()> {
+    the_clamp_outlives(Iptables::Legacy)
+}
+
+/// Their starts, and that somebody flushes their rules.
+fn the_clamp_outlives(iptables: Iptables) -> Result<()> {
     let lab = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true).level2(None).build()?;
-    tuned(&lab, &["--netns", "pod", "--apply"])?;
-    for _ in 0..2 {
-        lab.start_dockerd(Level::Two, &Dockerd::new())?;
-        lab.start_dockerd(Level::Three, &Dockerd::new())?;
-        let fresh = [Level::Two, Level::Three]
-            .map(|level| lab.start_container(level, &Container::on_network("bridge")));
-        let fresh = fresh.into_iter().collect::<Result<Vec<_>>>()?;
-        all(&lab, &fresh, Download::Completed)?;
+    tuned(&lab, &["--netns", "pod", "--mode", "clamp", "--apply"])?;
+    let clamp = State::of(&lab, &[])?;
+    for release in Release::ALL {
+        let dockerd = Dockerd::new().release(release).iptables(iptables);
+        for level in [Level::Two, Level::Three] {
+            lab.start_dockerd(level, &dockerd)?;
+        }
+        fresh_containers_complete(&lab)?;
         lab.stop_dockerd(Level::Two)?;
+        flush(&lab, iptables)?;
+        assert_eq!(State::of(&lab, &[])?.clamped(), clamp.clamped(), "{release:?}");
     }
-    assert_eq!(State::of(&lab, &[])?.clamped(), ["pod"]);
     tuned(&lab, &["--revert"])?;
     assert!(State::of(&lab, &[])?.clamped().is_empty());
+    Ok(())
+}
+
+fn fresh_containers_complete(lab: &DockerLab) -> Result<()> {
+    let fresh =
+        [Level::Two, Level::Three].map(|level| lab.start_container(level, &Container::on_network("bridge")));
+    let fresh = fresh.into_iter().collect::<Result<Vec<_>>>()?;
+    all(lab, &fresh, Download::Completed)
+}
+
+/// All that is in the pod and can be named by iptables.
+fn flush(lab: &DockerLab, iptables: Iptables) -> Result<()> {
+    let program = match iptables {
+        Iptables::Nft => "xtables-nft-multi",
+        Iptables::Legacy => "xtables-legacy-multi",
+    };
+    for family in ["iptables", "ip6tables"] {
+        for table in ["filter", "nat", "mangle"] {
+            for what in ["--flush", "--delete-chain"] {
+                lab.check_in(Place::Pod, &[program, family, "--table", table, what])?;
+            }
+        }
+    }
     Ok(())
 }
 

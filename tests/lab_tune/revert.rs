@@ -1,10 +1,12 @@
 //! What was written is taken back exactly; what is somebody else's stays; what may not be done is said before.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, Place, Ptb};
 use serde_json::{Value, json};
 
-use crate::state::{MTU_AGENT, State, forge, record, tune, tuned};
+use crate::state::{MTU_AGENT, State, record, tune, tuned};
 
 fn lab() -> Result<(DockerLab, Container)> {
     let lab = DockerLab::builder().ptb(Ptb::Blocked).level3(Dockerd::new()).build()?;
@@ -114,6 +116,11 @@ fn a_recorded_value_is_never_given_to_another_link() -> Result<()> {
         assert_eq!(lab.link_mtu(&deep, "eth0")?, 1500);
     }
     Ok(())
+}
+
+/// Replaces the record.
+fn forge(lab: &DockerLab, record: &Value) -> Result<()> {
+    fs::write(lab.path("/run/mtu-agent/tune.json"), serde_json::to_vec(record)?).context("write the record")
 }
 
 #[test]

@@ -32,14 +32,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Of the node, the pod, the container of the dockerd at level 3 if there is one, and `containers`.
+    /// Of the node, the pod, the containers that dockerds run in, and `containers`.
     pub(crate) fn of(lab: &DockerLab, containers: &[&Container]) -> Result<Self> {
-        let dind = lab.dockerd_container(Level::Three).ok();
+        let dind = [Level::Two, Level::Three].map(|level| lab.dockerd_container(level).ok());
         let mut places = vec![("node".to_owned(), Place::Node)];
         if lab.ip(&["netns", "list"])?.contains("pod") {
             places.push(("pod".to_owned(), Place::Pod));
         }
-        let containers = containers.iter().copied().chain(&dind);
+        let containers = containers.iter().copied().chain(dind.iter().flatten());
         places.extend(containers.map(|it| (format!("{} {}", it.level(), it.name()), it.into())));
         let mut state = Self { links: BTreeMap::new(), tables: BTreeMap::new() };
         for (name, place) in places {
@@ -75,9 +75,4 @@ pub(crate) fn record(lab: &DockerLab) -> Result<Option<Value>> {
         return Ok(None);
     }
     Ok(Some(serde_json::from_slice(&fs::read(path)?)?))
-}
-
-/// Replaces the record.
-pub(crate) fn forge(lab: &DockerLab, record: &Value) -> Result<()> {
-    fs::write(lab.path(RECORD), serde_json::to_vec(record)?).context("write the record")
 }

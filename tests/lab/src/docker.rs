@@ -31,17 +31,24 @@ mod container;
 mod dockerd;
 mod download;
 mod error;
+mod first_act;
 mod http;
+mod link_events;
 mod machine;
 pub(crate) mod needs;
 mod netns_lab;
+mod pod;
 mod process;
+mod release;
 mod topology;
 
 use std::{
     collections::BTreeMap,
     ops::Deref,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -51,15 +58,19 @@ pub use container::{Container, ContainerSpec};
 pub use dockerd::{Dockerd, Level};
 pub use download::{Download, Family};
 pub use error::LabError;
+pub use first_act::{FirstAct, Sent};
 pub use http::FILE_BYTES;
+pub use link_events::{Happened, LinkEvent, LinkEvents};
 pub use netns_lab::{NetnsLab, Place};
 pub use process::{Exit, Process};
+pub use release::{Iptables, Release};
 pub use rustix::process::Signal;
-pub use topology::{HOST_END, NODE, NODE6, POD, POD6, Ptb, SERVER, SERVER6, UPLINK};
+pub use topology::{HOST_END, NODE, NODE6, POD, POD_UID, POD6, Ptb, SERVER, SERVER6, UPLINK};
 
 use client::Client;
 use dockerd::{Daemon, Host};
 use http::HttpServer;
+use pod::Pod;
 
 /// A node with real dockerds, and a server to download from. All that a [`NetnsLab`] does, it does too.
 #[derive(Debug)]
@@ -68,7 +79,9 @@ pub struct DockerLab {
     _http: HttpServer,
     daemons: Mutex<BTreeMap<Level, Daemon>>,
     ipv6: bool,
-    pod: bool,
+    /// How many networks with IPv6 were made, and one more: those of 0 are the daemons' own.
+    networks: AtomicU16,
+    pod: Option<Pod>,
     netns: NetnsLab,
 }
 
@@ -86,14 +99,14 @@ impl DockerLab {
     /// Drops, or lets through, the "packet too big" of the hops before a narrow link, from now on.
     pub fn set_ptb(&self, ptb: Ptb) -> Result<()> {
         topology::set_ptb(&self.netns, Place::Node, ptb)?;
-        if self.pod { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
+        if self.pod.is_some() { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
     }
 
     /// Starts the dockerd of a level, and returns when it is ready. Its images are those it had before.
     pub fn start_dockerd(&self, level: Level, dockerd: &Dockerd) -> Result<()> {
         let mut daemons = self.daemons();
         anyhow::ensure!(!daemons.contains_key(&level), "dockerd of level {level} runs already");
-        let host = match (level.outward(), self.pod) {
+        let host = match (level.outward(), self.pod.is_some()) {
             (None, true) => anyhow::bail!("a lab with a pod has no dockerd of level {level}"),
             (None, false) => Host::Node,
             (Some(Level::One), true) => Host::Sidecar(Place::Pod),
@@ -147,13 +160,29 @@ impl DockerLab {
         Container::start(self.client(level), daemon, spec)
     }
 
+    /// Starts a container that nobody removes, and returns when it runs.
+    pub fn start_detached(&self, level: Level, spec: &ContainerSpec) -> Result<()> {
+        self.client(level).run(&[&["run", "-d"], spec.run_words().as_slice()].concat()).map(drop)
+    }
+
+    /// Starts a container that sends at once, and tells what came of it: its packets of `fits` bytes are to pass.
+    pub fn first_act(
+        &self,
+        level: Level,
+        spec: ContainerSpec,
+        family: Family,
+        fits: u16,
+    ) -> Result<FirstAct> {
+        first_act::run(&self.client(level), spec, family, fits)
+    }
+
     /// Makes a bridge network that users define, with this MTU or docker's.
     pub fn create_network(&self, level: Level, name: &str, mtu: Option<u16>) -> Result<()> {
         let mtu = mtu.map(|mtu| format!("--opt=com.docker.network.driver.mtu={mtu}"));
         let mut words = vec!["network", "create"];
         words.extend(mtu.as_deref());
         // Docker 20.10 allocates no IPv6 subnet by itself, and two networks must not have the same.
-        let subnet = if self.ipv6 { Some(self.unused_subnet(level)?) } else { None };
+        let subnet = self.ipv6.then(|| self.unused_subnet(level));
         if let Some(subnet) = &subnet {
             words.extend(["--ipv6", "--subnet", subnet]);
         }
@@ -186,9 +215,8 @@ impl DockerLab {
         download::url(family)
     }
 
-    fn unused_subnet(&self, level: Level) -> Result<String> {
-        let networks = self.docker(level, &["network", "ls", "--quiet"])?;
-        Ok(format!("fd00:{level}:{}::/64", networks.lines().count()))
+    fn unused_subnet(&self, level: Level) -> String {
+        format!("fd00:{level}:{:x}::/64", self.networks.fetch_add(1, Ordering::Relaxed))
     }
 
     fn client(&self, level: Level) -> Client {

@@ -9,6 +9,7 @@
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
 //! - [`promtool`]: what Prometheus' own tool says of metrics.
 //! - [`router`]: real paths: kernel routers in a chain, and the same seeded network between real sockets.
+//! - [`tuning`]: what becomes of links that a dockerd makes while somebody answers them.
 //! - [`wall_clock`]: a wall clock of a process's own, which steps.
 
 pub mod agent;
@@ -21,4 +22,5 @@ pub mod network;
 pub mod promtool;
 pub mod router;
 pub mod scenario;
+pub mod tuning;
 pub mod wall_clock;

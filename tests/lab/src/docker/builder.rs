@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Mutex};
 use anyhow::{Context as _, Result};
 
 use super::{
-    DockerLab, Dockerd, Level, NetnsLab, Place, Ptb, download, http::HttpServer, needs, topology::Topology,
+    DockerLab, Dockerd, Level, NetnsLab, Place, Ptb, download, http::HttpServer, needs, pod::Pod, release,
+    topology::Topology,
 };
 
 /// A lab that is to be built.
@@ -85,23 +86,27 @@ impl Builder {
         needs::check(needs::DOCKER)?;
         let netns = NetnsLab::new()?;
         let topology = Topology { lab: &netns, ipv6: self.ipv6 };
-        if let Some(mtu) = self.pod_mtu {
+        let pod = if let Some(mtu) = self.pod_mtu {
             topology.server_and_node(self.uplink_mtu).context("build the server and the node")?;
             topology.pod(mtu).context("build the pod")?;
+            Some(Pod::start(&netns)?)
         } else {
             topology.server_router_and_node(self.uplink_mtu).context("build the virtual machine")?;
-        }
+            None
+        };
         let listening = netns.enter(Place::Server, || HttpServer::listen(download::PORT, self.ipv6))?;
         let http = HttpServer::serve(listening.context("listen at the server")?).context("serve HTTP")?;
         let lab = DockerLab {
             _http: http,
             daemons: Mutex::default(),
             ipv6: self.ipv6,
-            pod: self.pod_mtu.is_some(),
+            networks: 1.into(),
+            pod,
             netns,
         };
         lab.set_ptb(self.ptb)?;
         lab.check_in(Place::Node, &["sh", "-c", include_str!("image.sh")]).context("make the image")?;
+        release::prepare(&lab).context("make the programs of dockerds ready")?;
         for (level, dockerd) in &self.dockerds {
             lab.start_dockerd(*level, dockerd)?;
         }

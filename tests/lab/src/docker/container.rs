@@ -42,8 +42,8 @@ impl ContainerSpec {
         self
     }
 
-    /// The words after `docker run -d`.
-    fn run_words(&self) -> Vec<&str> {
+    /// The words after `docker run` and how.
+    pub(super) fn run_words(&self) -> Vec<&str> {
         // A sleep that is process 1 ignores SIGTERM: a daemon that stops would wait for it.
         let mut words = vec!["--network", &self.network, "--stop-signal", "SIGKILL"];
         words.extend(super::dockerd::USERLAND);

@@ -12,7 +12,12 @@ use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
 use super::{
-    Container, LabError, NetnsLab, Place, Process, client::Client, machine::Mounts, process::wait_readable,
+    Container, LabError, NetnsLab, Place, Process,
+    client::Client,
+    machine::Mounts,
+    pod,
+    process::wait_readable,
+    release::{self, Iptables, Release},
 };
 
 /// How deep a dockerd's containers are: the host is level 0, its pods and containers are level 1.
@@ -27,6 +32,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// Outermost first.
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+
     /// As a number.
     pub fn number(self) -> u8 {
         match self {
@@ -62,6 +70,8 @@ impl fmt::Display for Level {
 pub struct Dockerd {
     arguments: Vec<String>,
     daemon_json: Option<String>,
+    release: Release,
+    iptables: Iptables,
 }
 
 impl Dockerd {
@@ -83,6 +93,20 @@ impl Dockerd {
         self
     }
 
+    /// Whose it is; without, the machine's.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// What it makes its rules with; without, iptables-nft.
+    #[must_use]
+    pub fn iptables(mut self, iptables: Iptables) -> Self {
+        self.iptables = iptables;
+        self
+    }
+
     /// The text of its daemon.json. Without, it reads `/etc/docker/daemon.json` of the lab, or of its container.
     #[must_use]
     pub fn daemon_json(mut self, json: &str) -> Self {
@@ -94,8 +118,9 @@ impl Dockerd {
 /// The image that containers are made of: a static shell, and mount points.
 pub(super) const IMAGE: &str = "lab";
 
-/// The machine's programs, in a container.
-pub(super) const USERLAND: [&str; 4] = ["-v", "/usr:/usr:ro", "-v", "/etc/alternatives:/etc/alternatives:ro"];
+/// The machine's programs, in a container, whatever dockerd it is of.
+pub(super) const USERLAND: [&str; 4] =
+    ["-v", "/run/lab/usr/machine:/usr:ro", "-v", "/etc/alternatives:/etc/alternatives:ro"];
 
 /// All that a dockerd needs inside of a container, short of `--privileged`, which needs every capability that
 /// exists and so fails where the machine itself lacks one.
@@ -138,6 +163,7 @@ impl Daemon {
         dockerd: &Dockerd,
         ipv6: bool,
     ) -> Result<Self> {
+        release::check(dockerd.release)?;
         let directory = level.directory();
         let at = lab.path(&directory);
         fs::create_dir_all(at.join("data")).with_context(|| format!("make {directory} in the lab"))?;
@@ -150,11 +176,11 @@ impl Daemon {
         let words = words(lab.name(), level, host, dockerd, ipv6);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let (mut command, netns, mounts) = match host {
-            Host::Sidecar(place) => (NetnsLab::command(&words), lab.open(*place)?, Mounts::Own),
-            Host::Node => (NetnsLab::command(&words), lab.open(Place::Node)?, Mounts::Lab),
+            Host::Sidecar(place) => (of_release(dockerd, &words), lab.open(*place)?, Mounts::Own),
+            Host::Node => (of_release(dockerd, &words), lab.open(Place::Node)?, Mounts::OwnButRun),
             Host::Container(outward) => {
                 let client = Client::new(lab.machine(), *outward);
-                (nested(&client, level, &words), lab.open(Place::Node)?, Mounts::Lab)
+                (nested(&client, level, dockerd, &words), lab.open(Place::Node)?, Mounts::Lab)
             }
         };
         let log = fs::File::create(at.join("log")).context("make a log")?;
@@ -212,7 +238,7 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
         "--exec-opt",
         "native.cgroupdriver=cgroupfs",
         "--cgroup-parent",
-        &format!("/{lab}/level{level}"),
+        &group(lab, level, host),
     ]
     .map(str::to_owned)
     .into();
@@ -234,19 +260,49 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
     words
 }
 
+/// Where the control groups of its containers are: those of a pod's are in the pod's.
+fn group(lab: &str, level: Level, host: &Host<'_>) -> String {
+    match host {
+        Host::Sidecar(_) => format!("/{}/level{level}", pod::group(lab)),
+        Host::Node | Host::Container(_) => format!("/{lab}/level{level}"),
+    }
+}
+
+/// Started in mounts of its own: what it is of is its `/usr`.
+fn of_release(dockerd: &Dockerd, words: &[&str]) -> Command {
+    let mount = r#"mount --rbind "$0" /usr && exec "$@""#;
+    let mut command = NetnsLab::command(&[&["sh", "-c", mount, dockerd.release.usr()], words].concat());
+    match dockerd.iptables {
+        Iptables::Nft => {}
+        Iptables::Legacy => drop(command.env("PATH", release::LEGACY)),
+    }
+    command
+}
+
 /// `docker run`, attached: it ends when the dockerd in its container does, and passes a signal on.
-fn nested(client: &Client, level: Level, dockerd: &[&str]) -> Command {
+fn nested(client: &Client, level: Level, dockerd: &Dockerd, words: &[&str]) -> Command {
     let directory = level.directory();
-    let (name, files) = (nested_name(level), format!("{directory}:{directory}"));
-    let data = format!("{directory}/data:/var/lib/docker");
-    let mut words = vec!["run", "--rm", "--name", &name, "-v", &files, "-v", &data, "--env", "NOTIFY_SOCKET"];
-    words.extend(USERLAND);
-    words.extend(NESTED.split_whitespace());
-    words.extend(["--device-cgroup-rule", "a *:* rwm", IMAGE, "sh", "-c"]);
-    words.push(r#"mkdir -p /etc/docker && exec "$@""#);
-    words.push("sh");
-    words.extend(dockerd);
-    client.command(&words)
+    let (name, data) = (nested_name(level), format!("{directory}/data:/var/lib/docker"));
+    let (usr, path) = (format!("{}:/usr:ro", dockerd.release.usr()), format!("PATH={}", release::LEGACY));
+    // Its files, and those of what is nested in it.
+    let inner = Level::ALL.into_iter().filter(|inner| *inner >= level);
+    let files: Vec<_> = inner.map(|inner| format!("{0}:{0}", inner.directory())).collect();
+    let mut run = vec!["run", "--rm", "--name", &name, "--env", "NOTIFY_SOCKET"];
+    // All the releases, for what is nested in it.
+    let programs = ["/run/lab/usr:/run/lab/usr:ro", "/run/lab/legacy:/run/lab/legacy:ro"];
+    let volumes = [&usr, "/etc/alternatives:/etc/alternatives:ro", &data].into_iter().chain(programs);
+    let volumes = volumes.chain(files.iter().map(String::as_str));
+    run.extend(volumes.flat_map(|volume| ["-v", volume]));
+    match dockerd.iptables {
+        Iptables::Nft => {}
+        Iptables::Legacy => run.extend(["--env", &path]),
+    }
+    run.extend(NESTED.split_whitespace());
+    run.extend(["--device-cgroup-rule", "a *:* rwm", IMAGE, "sh", "-c"]);
+    run.push(r#"mkdir -p /etc/docker && exec "$@""#);
+    run.push("sh");
+    run.extend(words);
+    client.command(&run)
 }
 
 fn nested_name(level: Level) -> String {

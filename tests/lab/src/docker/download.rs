@@ -42,7 +42,7 @@ pub(super) fn url(family: Family) -> String {
 /// Three seconds without a byte are four retransmissions that were lost.
 const STALLED: [&str; 4] = ["--speed-limit", "1", "--speed-time", "3"];
 /// What `curl` ends with after [`STALLED`].
-const TIMED_OUT: i32 = 28;
+pub(super) const TIMED_OUT: i32 = 28;
 
 /// Downloads the file from a new process in `place`.
 pub(super) fn download(lab: &NetnsLab, place: Place<'_>, family: Family) -> Result<Download> {

@@ -13,6 +13,9 @@ pub enum LabError {
         /// The Debian package that has it.
         package: &'static str,
     },
+    /// Debian trixie was not made.
+    #[error("Debian trixie is not in the target directory: `.ci/run trixie` makes it, once")]
+    NoTrixie,
     /// A command ended with a failure.
     #[error("`{command}` ended with {status}: {stderr}")]
     Command {

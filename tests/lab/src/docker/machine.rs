@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::sched::CloneFlags;
+use nix::{mount::MsFlags, sched::CloneFlags};
 
 use super::{LabError, needs, process};
 
@@ -23,6 +23,8 @@ pub(super) enum Mounts {
     Lab,
     /// A copy of its own: what it mounts, the rest of the lab does not see.
     Own,
+    /// A copy of its own, but what it mounts in `/run` the lab sees too, as if it were on the node.
+    OwnButRun,
 }
 
 /// A pid, mount and network namespace with a process 1 that ends when the test does.
@@ -230,6 +232,12 @@ fn join(namespaces: &Namespaces, netns: BorrowedFd<'_>, mounts: Mounts) -> nix::
     nix::sched::setns(&namespaces.mount, CloneFlags::CLONE_NEWNS)?;
     match mounts {
         Mounts::Lab => Ok(()),
-        Mounts::Own => nix::sched::unshare(CloneFlags::CLONE_NEWNS),
+        // A lab with dockerds shares its `/run`.
+        Mounts::OwnButRun => nix::sched::unshare(CloneFlags::CLONE_NEWNS),
+        Mounts::Own => {
+            nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+            let nothing = None::<&str>;
+            nix::mount::mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
+        }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) const DOCKER: &[(&str, &str)] = &[
     ("iptables", "iptables"),
     ("busybox", "busybox-static"),
     ("curl", "curl"),
+    ("ping", "iputils-ping"),
 ];
 
 /// To check metrics and alerts.

@@ -21,10 +21,16 @@ pub const SERVER6: &str = "2001:db8:203::1";
 pub const POD: &str = "10.244.1.5";
 /// The pod's address of the other family.
 pub const POD6: &str = "2001:db8:244:1::5";
+/// The uid of the pod, by the control group of its first process, and of its containers.
+pub const POD_UID: &str = "0b5e1c62-7d3a-4f0e-9c41-5a8d2e6f7b90";
 /// The address of the node's uplink.
 pub const NODE: &str = "198.51.100.2";
 /// The address of the node's uplink of the other family.
 pub const NODE6: &str = "2001:db8:100::2";
+/// The address of the hop before the node: the server, or a virtual machine's router.
+pub(super) const GATEWAY: &str = "198.51.100.1";
+/// Its address of the other family.
+pub(super) const GATEWAY6: &str = "2001:db8:100::1";
 /// The host end of the pod's veth, named as Calico names them.
 pub const HOST_END: &str = "cali0a1b2c3d4e5";
 /// The node's uplink.
@@ -155,8 +161,8 @@ route add default via fe80::ecee:eeff:feee:eeee dev eth0
 addr add {NODE}/24 dev {UPLINK}
 addr add {NODE6}/64 dev {UPLINK}
 link set {UPLINK} up
-route add default via 198.51.100.1
-route add default via 2001:db8:100::1
+route add default via {GATEWAY}
+route add default via {GATEWAY6}
 "
             ),
         )
@@ -167,8 +173,8 @@ route add default via 2001:db8:100::1
         self.batch(
             place,
             &format!(
-                "addr add 198.51.100.1/24 dev up0
-addr add 2001:db8:100::1/64 dev up0
+                "addr add {GATEWAY}/24 dev up0
+addr add {GATEWAY6}/64 dev up0
 link set up0 up
 route add 10.244.1.0/24 via {NODE}
 route add 2001:db8:244:1::/64 via {NODE6}

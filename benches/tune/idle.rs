@@ -1,0 +1,44 @@
+//! What it costs to be ready while nothing happens.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::site::Site;
+use super::table::Table;
+use super::usage::Usage;
+
+/// The thread that answers, by its name: asleep, it has no time on a processor.
+const ANSWERING: &str = "tuner";
+/// Of one core, as the agent promises without tuning.
+const PERCENT: f64 = 0.1;
+
+pub(super) fn measure(site: &Site, idle: Duration, table: &mut Table) -> Result<()> {
+    let agent = site.start("links")?;
+    let pid = agent.process().pid();
+    // For what its last requests were answered with, and its links' own late events.
+    ensure!(!agent.process().exit().wait(Duration::from_secs(5))?, "the agent ended");
+    let before = (Usage::of(pid)?, nanoseconds(pid, ANSWERING)?);
+    ensure!(!agent.process().exit().wait(idle)?, "the agent ended");
+    let after = (Usage::of(pid)?, nanoseconds(pid, ANSWERING)?);
+    let seconds = idle.as_secs_f64();
+    let answering = Duration::from_nanos(after.1 - before.1).as_secs_f64() * 1000.0;
+    table.at_most(format!("{seconds:.0} s of nothing: CPU of the thread that answers"), answering, 0.0, "ms");
+    let all = after.0.cpu.saturating_sub(before.0.cpu).as_secs_f64();
+    table.at_most("  of all of the agent, of one core", all / seconds * 100.0, PERCENT, "%");
+    Ok(())
+}
+
+/// What a thread has had of a processor.
+fn nanoseconds(pid: u32, name: &str) -> Result<u64> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.path();
+        if fs::read_to_string(task.join("comm"))?.trim() == name {
+            let said = fs::read_to_string(task.join("schedstat")).context("read its time on a processor")?;
+            let number = said.split_whitespace().next().context("a number")?;
+            return number.parse().with_context(|| format!("parse {said:?}"));
+        }
+    }
+    anyhow::bail!("the agent has no thread {name}")
+}
