@@ -124,8 +124,8 @@ fn links(survey: &Survey, alike: &[&Finding]) -> String {
 
 fn first_few(mut names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(MOST_NAMED);
-    let named = names.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{named}, and {more} more") } else { named }
+    let first = names.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first}, and {more} more") } else { first }
 }
 
 fn none() -> String {
