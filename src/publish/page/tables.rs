@@ -124,8 +124,8 @@ fn links(survey: &Survey, alike: &[&Finding]) -> String {
 
 fn first_few(mut names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(MOST_NAMED);
-    let few = names.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{few}, and {more} more") } else { few }
+    let first = names.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first}, and {more} more") } else { first }
 }
 
 fn none() -> String {
