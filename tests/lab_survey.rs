@@ -321,7 +321,7 @@ fn people_see_the_tree_with_the_fix_of_each_daemon_in_one_line() -> Result<()> {
     let output = run(&lab, &["survey"])?;
     let tree = text(&output);
     for line in [
-        "fix: start the level-2 dockerd (in pod pod) with --mtu=1450, and its containers anew".to_owned(),
+        "fix: start the level-2 dockerd (in netns pod) with --mtu=1450, and its containers anew".to_owned(),
         format!(
             "fix: start the level-3 dockerd (in container {dind}) with --mtu=1450, and its containers anew"
         ),

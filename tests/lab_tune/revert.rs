@@ -151,7 +151,7 @@ fn one_container_is_tuned_alone_and_hosts_with_pods_are_not_tuned_as_a_whole() -
     let (lab, deep) = lab()?;
     let before = State::of(&lab, &[&deep])?;
     let (code, _, said) = tune(&lab, &["--all-docker", "--apply"])?;
-    assert!(code == 2 && said.contains("this host runs pods (pod"), "{code} {said}");
+    assert!(code == 2 && said.contains("this host runs pods (cali"), "{code} {said}");
     tuned(&lab, &["--container", "deep", "--mode", "links", "--apply"])?;
     let after = State::of(&lab, &[&deep])?;
     let changed = after.differing(&before);
