@@ -17,6 +17,7 @@ pub mod config_maps;
 mod events;
 pub mod lease;
 mod mirror;
+mod pauses;
 mod prompt;
 mod seen;
 mod watch;

@@ -7,6 +7,8 @@ mod crash;
 mod downloads;
 #[path = "lab_tune/live.rs"]
 mod live;
+#[path = "lab_tune/nested.rs"]
+mod nested;
 #[path = "lab_tune/revert.rs"]
 mod revert;
 #[path = "lab_tune/state.rs"]

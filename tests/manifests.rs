@@ -149,6 +149,19 @@ fn the_api_server_finds_the_webhook_through_its_service() {
     }
 }
 
+/// This list has no keys: `kubectl apply` compares it as a whole with what the server has filled in.
+#[test]
+fn an_apply_that_changes_nothing_writes_no_network_policy() {
+    let objects = base();
+    let spec = &find(&objects, "NetworkPolicy", "")["spec"];
+    let rules = [&spec["ingress"], &spec["egress"]].into_iter().flat_map(items);
+    let ports: Vec<_> = rules.flat_map(|rule| items(&rule["ports"])).collect();
+    assert!(!ports.is_empty());
+    for port in ports {
+        assert!(port["protocol"].is_string(), "{port}");
+    }
+}
+
 /// A request of an agent that runs on `node-1`, with `extra` in its user's information.
 fn request(operation: &str, extra: &Value) -> Value {
     let user = json!({"username": "system:serviceaccount:mtu-agent:mtu-agent", "extra": extra});

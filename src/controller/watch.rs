@@ -1,20 +1,22 @@
-//! What the API server tells of objects, for as long as this runs: lists in pages, watches, and begins anew with
-//! growing pauses when either ends.
+//! What the API server tells of objects, for as long as this runs: lists in pages, watches, and begins anew when either
+//! ends.
 
+use std::mem::{replace, take};
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node};
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
 use super::mirror::Change;
+use super::pauses::Pauses;
 use super::seen::{News, SeenConfigMap, SeenNamespace, SeenNodeMtu, pool};
 use super::{clock, wall};
 use crate::domain::error::with_sources;
@@ -79,7 +81,9 @@ impl Listener {
         wrap: fn(Change<V>) -> News,
         see: impl Fn(K) -> (String, Option<V>),
     ) {
-        let mut events = pin!(events.default_backoff());
+        let mut events = pin!(events);
+        let mut pauses = Pauses::new();
+        let mut is_failing = false;
         while let Some(event) = events.next().await {
             let change = match event {
                 Ok(Event::Init) => Change::Listing,
@@ -94,28 +98,40 @@ impl Listener {
                 }
                 Ok(Event::Delete(object)) => Change::Gone(see(object).0),
                 Err(error) => {
-                    self.failed(&error);
+                    self.metrics.watch_failed(self.kind);
+                    let pause = if is_forgotten(&error) {
+                        debug!(kind = self.kind.name(), "a watch ended; all is listed again");
+                        pauses.after_forgetting(clock())
+                    } else {
+                        self.tell(&error, replace(&mut is_failing, true));
+                        pauses.after_failure(clock())
+                    };
+                    sleep(pause).await;
                     continue;
                 }
             };
+            let is_answered = matches!(change, Change::Complete | Change::Set(..) | Change::Gone(_));
+            if is_answered && take(&mut is_failing) {
+                info!(kind = self.kind.name(), "changes are heard again");
+            }
             if self.news.send(wrap(change)).await.is_err() {
                 return;
             }
         }
     }
 
-    fn failed(&self, error: &watcher::Error) {
-        let kind = self.kind.name();
-        self.metrics.watch_failed(self.kind);
-        if is_expected(error) {
-            debug!(kind, error = %with_sources(error), "a watch ended; all is listed again");
+    /// Once for each time that it fails; it is tried every few seconds.
+    fn tell(&self, error: &watcher::Error, is_known: bool) {
+        let (kind, error) = (self.kind.name(), with_sources(error));
+        if is_known {
+            debug!(kind, error, "a watch failed again");
         } else {
-            warn!(kind, error = %with_sources(error), "a watch failed; what was known stays until it is back");
+            warn!(kind, error, "a watch failed; what was known stays, and it is tried again");
         }
     }
 }
 
 /// A watch that lasted so long that the API server has forgotten where it began.
-fn is_expected(error: &watcher::Error) -> bool {
+pub(super) fn is_forgotten(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }

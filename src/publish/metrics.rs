@@ -1,7 +1,7 @@
 //! Every metric of the agent and the controller, in one place. Lower layers hand over what happened; here it is counted.
 //!
 //! A label's values come from our enums or from the configuration. What is unknown has no sample: 0 is a number. At
-//! most 150 series with two targets, whatever is on the node, and 15 more where something may be tuned.
+//! most 150 series with two targets, whatever is on the node, and 20 more where something may be tuned.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

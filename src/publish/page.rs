@@ -71,6 +71,7 @@ pub fn render(view: &View<'_>) -> String {
     html.line(format_args!("</section>"));
     tables::mismatches(&mut html, survey, since);
     tables::paths(&mut html, survey);
+    tables::nested_paths(&mut html, survey);
     tables::unseen(&mut html, survey);
     let at = survey.observed_at;
     html.line(format_args!(
@@ -96,7 +97,7 @@ pub fn waiting(host_name: &str) -> String {
 }
 
 /// Parts that may be empty.
-const PARTS: [&str; 4] = ["chain", "mismatches", "paths", "unseen"];
+const PARTS: [&str; 5] = ["chain", "mismatches", "paths", "nested", "unseen"];
 
 /// All that is styled.
 fn style() -> String {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, fs, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use kube::{
     Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig},
@@ -22,6 +22,8 @@ use crate::install;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A test that takes longer is ended, so that what it made is taken away.
 const WHOLE_TEST: Duration = Duration::from_mins(4);
+/// Minor version of Kubernetes 1 that has all that `mtu-agent` builds on.
+const OLDEST: u32 = 30;
 /// Between two looks at what no watch tells.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -77,7 +79,16 @@ impl Cluster {
                 "KUBECONFIG is not set: this test needs the kubeconfig of an administrator of a real cluster"
             );
         };
-        Self::new(kubeconfig).await
+        let cluster = Self::new(kubeconfig).await?;
+        let version =
+            cluster.client.apiserver_version().await.context("ask the API server for its version")?;
+        let minor: u32 = version.minor.trim_end_matches('+').parse().context("read the version")?;
+        ensure!(
+            minor >= OLDEST,
+            "the API server is Kubernetes {}: it takes 1.{OLDEST} or later, for policies and tokens that name a node",
+            version.git_version
+        );
+        Ok(cluster)
     }
 
     pub(crate) async fn new(kubeconfig: Kubeconfig) -> Result<Self> {

@@ -17,21 +17,6 @@ const OF_THE_SCRAPE: [&str; 3] = ["job", "instance", "node"];
 /// Made up in an expression, by `label_replace` or `count_values`, or the bound of a bucket.
 const OF_EXPRESSIONS: [&str; 3] = ["object", "mtu", "le"];
 
-/// A metric with its labels, and the values of each.
-type Coming = (&'static str, &'static [(&'static str, &'static [&'static str])]);
-
-/// Of the agent's tuning, which registers them.
-const COMING: [Coming; 5] = [
-    ("mtu_agent_tuned_namespaces", &[]),
-    ("mtu_agent_tune_changes_pending", &[]),
-    ("mtu_agent_tune_answer_seconds_bucket", &[]),
-    (
-        "mtu_agent_tune_writes_total",
-        &[("kind", &["link", "clamp"]), ("result", &["written", "refused", "contested"])],
-    ),
-    ("mtu_agent_nested_path_verified", &[("level", &["1", "2", "3", "4+"])]),
-];
-
 /// Labels of each sample, with the values that they may have; `None`: any.
 type Samples = BTreeMap<String, BTreeMap<&'static str, Option<&'static [&'static str]>>>;
 
@@ -42,9 +27,6 @@ fn described() -> Vec<Described> {
 fn samples() -> Samples {
     let mut samples = Samples::new();
     samples.insert("up".into(), BTreeMap::new());
-    for (name, labels) in COMING {
-        samples.insert(name.into(), labels.iter().map(|(label, values)| (*label, Some(*values))).collect());
-    }
     for metric in described() {
         let values = |values| match values {
             Values::Closed(values) => Some(values),

@@ -3,14 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
-use mtu_agent::agent::kubernetes::{Connection, Publishing};
-use mtu_agent::domain::permission::Permission as Tune;
 use mtu_agent::publish::kubernetes::names;
-use mtu_agent::publish::metrics::Metrics;
 use mtu_lab::api_server::{ApiServer, Recorded};
 use serde_json::{Value, json};
 
@@ -81,14 +76,15 @@ fn assert_nothing_is_refused(server: &ApiServer, rules: &BTreeSet<Permission>) {
     assert_eq!(refused.collect::<BTreeSet<_>>(), BTreeSet::new());
 }
 
-#[tokio::test]
-async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
-    let server = server(&base(), "mtu-agent", "mtu-agent").await?;
-    let rules = allowed(&base(), "mtu-agent", "mtu-agent");
+/// Runs an agent of these manifests on a node without pods until it has asked for all that it may.
+async fn run_agent(objects: &[Value], flags: &[&str]) -> Result<()> {
+    let server = server(objects, "mtu-agent", "mtu-agent").await?;
+    let rules = allowed(objects, "mtu-agent", "mtu-agent");
     let directory = tempfile::tempdir()?;
     let directory = directory.path().to_str().context("a path in UTF-8")?;
     let environment = [("MTU_AGENT_LISTEN", ANY_PORT), ("MTU_AGENT_DIRECTORY", directory)];
-    let _running = start(&server, &["agent", "--node-name=node-1"], &environment)?;
+    let arguments = [&["agent", "--node-name=node-1"], flags].concat();
+    let _running = start(&server, &arguments, &environment)?;
 
     server.wait_for_object("NodeMtu", "", "node-1", |it| it["status"].is_object()).await;
     server.wait_for_watch("/api/v1/pods").await;
@@ -97,22 +93,15 @@ async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn the_agent_uses_all_that_it_may_do_and_is_refused_nothing() -> Result<()> {
+    run_agent(&base(), &[]).await
+}
+
 /// What the component for tuning allows besides is what it asks for besides.
 #[tokio::test]
 async fn so_does_one_that_tunes() -> Result<()> {
-    let objects = overlay("tuning");
-    let server = server(&objects, "mtu-agent", "mtu-agent").await?;
-    let rules = allowed(&objects, "mtu-agent", "mtu-agent");
-    let added: BTreeSet<_> = rules.difference(&allowed(&base(), "mtu-agent", "mtu-agent")).cloned().collect();
-    assert_eq!(added.len(), 2, "{added:?}");
-    let connection = Connection { client: server.client_of(TOKEN), owner: None };
-    let metrics = Arc::new(Metrics::new());
-    let _publishing = Publishing::start(connection, "node-1", Tune::Clamp, metrics, || Timestamp::UNIX_EPOCH);
-
-    wait_for_use(&server, &added).await;
-    server.wait_for_watch("/api/v1/pods").await;
-    assert_nothing_is_refused(&server, &rules);
-    Ok(())
+    run_agent(&overlay("tuning"), &["--tune=clamp"]).await
 }
 
 /// Runs the controller of these manifests until it has made a `ConfigMap` and taken it away again.

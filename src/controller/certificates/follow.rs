@@ -12,12 +12,13 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::RECKON_INTERVAL;
 use super::cluster::contents;
 use super::rotation::Contents;
 use super::x509::{Authority, Validity};
+use crate::controller::watch::is_forgotten;
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::names::WEBHOOK_SECRET;
 use crate::publish::kubernetes::serving_key::serving_key;
@@ -54,6 +55,9 @@ pub async fn follow(
                 }
                 Ok(None) => {
                     info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet");
+                }
+                Err(error) if is_forgotten(&error) => {
+                    debug!(namespace, secret = WEBHOOK_SECRET, "the watch ended; it is begun anew");
                 }
                 Err(error) => {
                     let error = with_sources(&error);

@@ -9,6 +9,10 @@ use crate::domain::search::{ProbeId, Transmit, control_size};
 use crate::probes::driver::line::Line;
 use crate::probes::ledger::Event;
 
+/// Where nothing was sent yet. Neighbours are asked for their addresses again after a second if the first question is
+/// lost, as on a link that has just come up: a packet that waits for one is answered later than that.
+const FIRST_ROUND_TRIP: Duration = Duration::from_millis(1500);
+
 /// What a check says of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
@@ -24,7 +28,7 @@ impl Prober {
     /// Checks whether packets as large as the way out lets leave get there, of which nothing is known yet.
     pub async fn check_full(self) -> Result<Checked, ProbeError> {
         let (now, control) = (clock(), control_size(IpFamily::of(self.destination)));
-        let confirm = Confirm::new(self.config.max, control, true, None, now);
+        let confirm = Confirm::new(self.config.max, control, true, Some(FIRST_ROUND_TRIP), now);
         let mut confirm = confirm.every(Duration::ZERO, now);
         match confirm.poll(now) {
             Due::Check(pair) => self.check(pair, &mut confirm).await,

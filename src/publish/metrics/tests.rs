@@ -451,6 +451,11 @@ fn no_node_with_two_targets_has_more_than_150_series() {
     fill(&metrics, &survey);
     let count = series(&metrics);
     assert!(count <= 150, "{count} series");
+    let everywhere = Metrics::new();
+    fill(&everywhere, &self::survey(&sample, four_paths()).with_nested_paths(nested_paths()));
+    everywhere.tuning_begins();
+    let tuning = series(&everywhere).saturating_sub(count);
+    assert!((1..=20).contains(&tuning), "{tuning} more where something may be tuned");
 
     let told: f64 = samples(&metrics, "mismatched_links")
         .iter()

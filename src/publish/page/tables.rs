@@ -1,18 +1,20 @@
 //! The lists of the page, each short enough to read: what is alike is one row.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Html, Since};
 use crate::discovery::advice::{Finding, called};
+use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::path::{Path, PathResult};
 use crate::discovery::survey::Survey;
 use crate::domain::mtu::LinkMtu;
 use crate::publish::markup::Escaped;
 use crate::publish::survey_text::{evidence, limited_by};
 
-/// Rows of a table, and links that a row names.
+/// Rows of a table, and links or namespaces that a row names.
 const MOST_ROWS: usize = 50;
-const MOST_LINKS: usize = 6;
+const MOST_NAMED: usize = 6;
 
 /// Mismatches; those with the same sizes and the same fix are one row.
 pub(super) fn mismatches(html: &mut Html, survey: &Survey, since: &Since) {
@@ -62,6 +64,38 @@ pub(super) fn paths(html: &mut Html, survey: &Survey) {
     html.line(format_args!("</section>"));
 }
 
+/// Whether what was tuned carries full-size packets; namespaces of which the same is known are one row.
+pub(super) fn nested_paths(html: &mut Html, survey: &Survey) {
+    if survey.nested_paths.is_empty() {
+        return html.empty("nested");
+    }
+    let look = &survey.look;
+    let mut rows: BTreeMap<(bool, [String; 4]), Vec<&NestedPath>> = BTreeMap::new();
+    for path in &survey.nested_paths {
+        let NestedProbe { to, mtu, passes } = &path.probe;
+        let target = to.as_ref().map_or_else(none, |(target, address)| addressed(target, Some(*address)));
+        let verified = match passes {
+            Passes::Full => "yes".to_owned(),
+            Passes::Narrower { path_mtu } => format!("no: {path_mtu} pass"),
+            Passes::Unknown { why } => format!("not known: {why}"),
+        };
+        let sent = mtu.map_or_else(none, |mtu| mtu.to_string());
+        // What is wrong comes first.
+        let key = (passes.is_verified() != Some(false), [path.level.to_string(), target, sent, verified]);
+        rows.entry(key).or_default().push(path);
+    }
+    html.part("nested", "Full-size packets from inside");
+    let columns = ["from", "level", "to", "size sent", "get through", "probed at"];
+    table(html, columns, rows.iter().take(MOST_ROWS), |((_, [level, target, sent, verified]), alike)| {
+        let names = alike.iter().map(|path| called(&look.topology, &look.identities, path.netns));
+        let at = alike.iter().filter_map(|path| path.observed_at).min();
+        let at = at.map_or_else(none, super::moment);
+        [first_few(names), level.clone(), target.clone(), sent.clone(), verified.clone(), at]
+    });
+    more(html, rows.len());
+    html.line(format_args!("</section>"));
+}
+
 /// What the survey could not see.
 pub(super) fn unseen(html: &mut Html, survey: &Survey) {
     let unseen = &survey.look.unseen;
@@ -85,19 +119,30 @@ fn links(survey: &Survey, alike: &[&Finding]) -> String {
         let link = look.topology.link(at).map_or("?", |link| link.name.as_str());
         format!("{link} of {}", called(&look.topology, &look.identities, at.netns))
     };
-    let named = alike.iter().take(MOST_LINKS).map(name).collect::<Vec<_>>().join(", ");
-    match alike.len().saturating_sub(MOST_LINKS) {
-        0 => named,
-        more => format!("{named}, and {more} more"),
+    first_few(alike.iter().map(name))
+}
+
+fn first_few(mut names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMED);
+    let few = names.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{few}, and {more} more") } else { few }
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+/// `example.org (203.0.113.1)`
+fn addressed(target: &str, address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_string()) {
+        Some(address) if address != target => format!("{target} ({address})"),
+        Some(_) | None => target.to_owned(),
     }
 }
 
 fn path(path: &Path) -> [String; 6] {
-    let none = || "–".to_owned();
     let known = path.path_mtu();
-    let address = path.address.map(|address| address.to_string()).filter(|address| *address != path.target);
-    let target =
-        address.map_or_else(|| path.target.clone(), |address| format!("{} ({address})", path.target));
+    let target = addressed(&path.target, path.address);
     let (verdict, direction) = match &path.result {
         PathResult::Searched(outcome) => (outcome.verdict.name().replace('_', " "), "both (echo)".to_owned()),
         PathResult::NotProbed { .. } => ("not probed".to_owned(), none()),

@@ -6,7 +6,7 @@ use crate::domain::mtu::PathMtu;
 use crate::domain::search::Verdict as Found;
 use crate::domain::topology::HOST;
 use crate::domain::topology::sample::{Docker, Sample, machine, pod};
-use crate::publish::sample::{healthy, identity, paths, searched, seed_problem, survey};
+use crate::publish::sample::{healthy, identity, nested_paths, paths, searched, seed_problem, survey};
 
 fn page(survey: &Survey) -> String {
     let since = Since::of(survey, None);
@@ -178,4 +178,17 @@ fn a_path_that_was_not_probed_has_no_direction() {
     let quiet = Path::new("quiet".into(), None, PathResult::NotProbed { learned: None });
     let words = words(&page(&docker_host(vec![quiet])));
     assert!(words.contains("<td role=\"cell\" data-label=\"direction\">–</td>"), "{words}");
+}
+
+#[test]
+fn what_was_tuned_and_does_not_carry_full_size_packets_is_wrong_and_comes_first() {
+    let tuned = healthy().with_nested_paths(vec![]);
+    assert_eq!(State::of(&tuned), State::Fine);
+    let tuned = seed_problem(Vec::new()).with_nested_paths(nested_paths());
+    let page = words(&page(&tuned));
+    let nested = page.split("<section id=\"nested\"").nth(1).unwrap().split("</section>").next().unwrap();
+    insta::assert_snapshot!(nested);
+    assert!(page.contains("From 1 tuned namespace full-size packets do not get through."), "{page}");
+    let alone = Survey { findings: Vec::new(), ..tuned };
+    assert_eq!(State::of(&alone), State::Mismatch);
 }

@@ -1,5 +1,6 @@
 //! How it stands, in words, and the command that mends it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::mend::mend;
@@ -13,7 +14,7 @@ pub enum State {
     Fine,
     /// It cannot be told.
     Unknown,
-    /// A link lets in packets that cannot get out.
+    /// A link lets in packets that cannot get out, or what was tuned does not carry what it says.
     Mismatch,
     /// Large packets vanish on a probed path.
     BlackHole,
@@ -26,7 +27,7 @@ impl State {
     pub fn of(survey: &Survey) -> Self {
         if survey.has_black_hole() {
             Self::BlackHole
-        } else if !survey.findings.is_empty() {
+        } else if !survey.findings.is_empty() || narrower(survey) > 0 {
             Self::Mismatch
         } else if survey.safe_dind_mtu().is_none() || survey.paths.iter().any(Path::is_unresolved) {
             Self::Unknown
@@ -89,6 +90,14 @@ impl Verdict {
             1 => sentences.push("1 link lets in packets that cannot get out.".to_owned()),
             several => sentences.push(format!("{several} links let in packets that cannot get out.")),
         }
+        match narrower(survey) {
+            0 => {}
+            1 => sentences.push("From 1 tuned namespace full-size packets do not get through.".to_owned()),
+            several => {
+                sentences
+                    .push(format!("From {several} tuned namespaces full-size packets do not get through."));
+            }
+        }
         if survey.safe_dind_mtu().is_none() {
             sentences.push("No safe MTU can be told.".to_owned());
         }
@@ -103,7 +112,7 @@ impl Verdict {
             (Some(mend), _) => {
                 let then = match survey.findings.as_slice() {
                     [] => "so that nothing nested sends what vanishes",
-                    [..] => "the table says what keeps it so",
+                    [..] => "the table says what mends it for good",
                 };
                 sentences.push(format!("This lowers {} at once; {then}.", mend.what));
                 Some(mend.command)
@@ -139,6 +148,12 @@ fn fine(survey: &Survey) -> &'static str {
     } else {
         "No link lets in packets that cannot get out. Nothing was measured: the agent has no target."
     }
+}
+
+/// How many tuned namespaces do not let through what they say.
+fn narrower(survey: &Survey) -> usize {
+    let paths = survey.nested_paths.iter().filter(|path| path.probe.passes.is_verified() == Some(false));
+    paths.map(|path| path.netns).collect::<BTreeSet<_>>().len()
 }
 
 fn black_hole(path: &Path) -> String {

@@ -358,8 +358,10 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Listens again, on the same port.
+    /// Listens again, on the same port. A real one that was started anew knows no change from before, so a watch from an
+    /// earlier version is told 410.
     pub async fn back(&self) -> Result<()> {
+        self.shared.change(|state| state.store.forget_changes());
         let address = self.sockets.listen().await.context("listen again")?;
         ensure!(address == self.address, "it listens on {address} and not on {}", self.address);
         self.shared.change(|state| state.is_away = false);

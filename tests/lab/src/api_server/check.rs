@@ -1,5 +1,7 @@
 //! What the real server refuses to store. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -12,6 +14,9 @@ use super::{
 const DATA_LIMIT: usize = 1 << 20;
 /// All annotations of an object together.
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
+
+/// Where Leases and Events have such times.
+const MICRO_TIMES: [&str; 3] = ["/spec/acquireTime", "/spec/renewTime", "/eventTime"];
 
 /// What is done with fields that a kind does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +33,26 @@ pub(super) enum Unknown {
 pub(super) fn decode(kind: &Kind, object: &mut Value, unknown: Unknown) -> Result<Vec<String>, Failure> {
     let dropped = match &kind.form {
         Form::BuiltIn(decode) => {
-            let decoded = decode(object).map_err(|error| {
+            let refused = |why: &str| {
                 let what = format!("{} in version \"{}\"", kind.name, kind.version);
-                Failure::new(400, format!("{what} cannot be handled as a {}: {error}", kind.name))
-            })?;
+                Failure::new(400, format!("{what} cannot be handled as a {}: {why}", kind.name))
+            };
+            let times = MICRO_TIMES.iter().filter_map(|path| object.pointer(path)?.as_str());
+            if let Some(time) = times.into_iter().find(|time| !has_microseconds(time)) {
+                return Err(refused(&format!(
+                    "parsing time \"{time}\" as \"2006-01-02T15:04:05.000000Z07:00\""
+                )));
+            }
+            let decoded = decode(object).map_err(|error| refused(&error.to_string()))?;
             let dropped = missing(object, &decoded, "");
             *object = decoded;
             dropped
         }
-        Form::Custom(schema) => schema::prune(object, schema, ""),
+        Form::Custom(schema) => {
+            let dropped = schema::prune(object, schema, "");
+            schema::default(object, schema);
+            dropped
+        }
     };
     match unknown {
         _ if dropped.is_empty() => {}
@@ -53,6 +69,12 @@ pub(super) fn decode(kind: &Kind, object: &mut Value, unknown: Unknown) -> Resul
         }
     }
     Ok(dropped)
+}
+
+/// Whether a time has six digits after its seconds, no more and no less: the real server reads no other.
+fn has_microseconds(time: &str) -> bool {
+    let fraction = time.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.find(|char: char| !char.is_ascii_digit()) == Some(6)
 }
 
 /// Paths in `given` that `decoded` has not.
@@ -179,6 +201,9 @@ fn event(event: &Value) -> Vec<String> {
             errors.push(format!("{field}: Invalid value: \"\": can have at most {most} characters"));
         }
     }
+    if !is_qualified(&text("reportingController").to_lowercase()) {
+        errors.push("reportingController: Invalid value: name part must consist of …".to_owned());
+    }
     if event["eventTime"].is_null() {
         errors.push("eventTime: Required value".to_owned());
     }
@@ -220,8 +245,12 @@ fn lease(lease: &Value) -> Vec<String> {
 
 fn webhooks(configuration: &Value) -> Vec<String> {
     let mut errors = Vec::new();
+    let mut names = BTreeSet::new();
     for (index, webhook) in configuration["webhooks"].as_array().into_iter().flatten().enumerate() {
         let path = format!("webhooks[{index}]");
+        if !names.insert(webhook["name"].as_str()) {
+            errors.push(format!("{path}.name: Duplicate value: {}", webhook["name"]));
+        }
         if webhook["name"].as_str().is_none_or(|name| name.split('.').count() < 3 || !is_subdomain(name)) {
             errors.push(format!("{path}.name: Invalid value: should be a domain with at least three segments separated by dots"));
         }
@@ -259,17 +288,58 @@ fn pod(pod: &Value) -> Vec<String> {
     if pod["spec"]["containers"].as_array().is_none_or(Vec::is_empty) {
         errors.push("spec.containers: Required value".to_owned());
     }
+    let mut names = BTreeSet::new();
     for list in ["initContainers", "containers"] {
         for (index, container) in pod["spec"][list].as_array().into_iter().flatten().enumerate() {
+            let path = format!("spec.{list}[{index}]");
             for field in ["name", "image"] {
                 if container[field].as_str().is_none_or(str::is_empty) {
-                    errors.push(format!("spec.{list}[{index}].{field}: Required value"));
+                    errors.push(format!("{path}.{field}: Required value"));
                 }
+            }
+            if !names.insert(container["name"].as_str()) {
+                errors.push(format!("{path}.name: Duplicate value: {}", container["name"]));
+            }
+            for (index, variable) in container["env"].as_array().into_iter().flatten().enumerate() {
+                errors.extend(variable_error(variable).map(|error| format!("{path}.env[{index}].{error}")));
             }
         }
     }
     errors
 }
+
+fn variable_error(variable: &Value) -> Option<String> {
+    if variable["name"].as_str().is_none_or(str::is_empty) {
+        return Some("name: Required value".to_owned());
+    }
+    let source = &variable["valueFrom"];
+    if !source.is_null() && variable["value"].as_str().is_some_and(|value| !value.is_empty()) {
+        return Some(
+            "valueFrom: Invalid value: \"\": may not be specified when `value` is not empty".to_owned(),
+        );
+    }
+    let path = source["fieldRef"]["fieldPath"].as_str()?;
+    let keyed =
+        ["metadata.annotations['", "metadata.labels['"].map(|map| path.strip_prefix(map)?.strip_suffix("']"));
+    let is_known =
+        FIELDS.contains(&path) || keyed.into_iter().flatten().any(|key| is_qualified(&key.to_lowercase()));
+    (!is_known).then(|| {
+        format!("valueFrom.fieldRef.fieldPath: Invalid value: \"{path}\": error converting fieldPath")
+    })
+}
+
+/// What an environment may be given of a pod, beside one annotation or label.
+const FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
 
 fn pairs(map: &Value) -> impl Iterator<Item = (&str, &str)> {
     let entries = map.as_object().into_iter().flatten();

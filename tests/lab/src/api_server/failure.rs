@@ -9,6 +9,8 @@ use super::kind::Kind;
 pub(super) struct Failure {
     pub(super) code: u16,
     pub(super) retry_after: Option<u32>,
+    /// A text that is no `Status`.
+    pub(super) text: Option<&'static str>,
     reason: String,
     message: String,
     details: Value,
@@ -34,7 +36,13 @@ impl Failure {
             _ => "",
         };
         let message = message.into();
-        Self { code, retry_after: None, reason: reason.to_owned(), message, details: json!({}) }
+        Self { code, retry_after: None, text: None, reason: reason.to_owned(), message, details: json!({}) }
+    }
+
+    /// Nothing is there, and a group that is not served at all has nobody who would answer with a `Status`.
+    pub(super) fn no_such_path(is_served: bool) -> Self {
+        let failure = Self::new(404, "the server could not find the requested resource");
+        Self { text: (!is_served).then_some("404 page not found\n"), ..failure }
     }
 
     pub(super) fn not_found(kind: &Kind, name: &str) -> Self {

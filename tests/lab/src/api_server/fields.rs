@@ -182,6 +182,17 @@ fn collect(value: &Value, path: &mut Path, found: &mut Vec<Path>) {
     }
 }
 
+/// The key that an item of such a list lacks, which cannot be merged then.
+pub(super) fn missing_key(object: &Value) -> Option<&'static str> {
+    let lists = [("/webhooks", "name"), ("/metadata/ownerReferences", "uid"), ("/status/conditions", "type")];
+    let lacks = |list: &Value, key: &str| {
+        list.as_array().is_some_and(|items| items.iter().any(|item| item.get(key).is_none()))
+    };
+    let found =
+        lists.into_iter().find(|(list, key)| object.pointer(list).is_some_and(|list| lacks(list, key)));
+    found.map(|(_, key)| key)
+}
+
 /// What tells the items of a list apart; `None` if the list is one value.
 fn merge_key(path: &[Step]) -> Option<&'static str> {
     match path {

@@ -50,7 +50,7 @@ impl State {
             return Ok(Reply::ok(json!({ "major": "1", "minor": "36", "gitVersion": "v1.36.2" })));
         }
         let target = target(&self.kinds, &request.path)
-            .ok_or_else(|| Failure::new(404, "the server could not find the requested resource"))?;
+            .ok_or_else(|| Failure::no_such_path(self.serves(&request.path)))?;
         let selector = Selector::parse(
             &target.kind,
             request.parameter("labelSelector"),
@@ -95,6 +95,14 @@ impl State {
             "patch" => self.patch(&target, request, account.as_ref()),
             _ => self.delete(&target, request),
         }
+    }
+
+    /// Whether a path is of a group and version that there are.
+    fn serves(&self, path: &str) -> bool {
+        self.kinds.iter().filter(|kind| !kind.is_custom()).any(|kind| {
+            let root = if kind.group.is_empty() { "/api" } else { "/apis" };
+            path.starts_with(&format!("{root}/{}/", kind.api_version()))
+        })
     }
 
     fn admit(&self, account: Option<&Account>, permission: &Permission) -> Result<(), Failure> {
@@ -331,6 +339,16 @@ impl State {
         if let Some(node) = pod["spec"]["nodeName"].as_str() {
             let message = format!("pod {} is already assigned to node \"{node}\"", target.name);
             return Err(Failure::new(409, message));
+        }
+        let named = &request.body["metadata"]["name"];
+        if *named != target.name.as_str() {
+            return Err(Failure::new(400, "name in URL does not match name in Binding object"));
+        }
+        let bound_to = request.body["target"]["kind"].as_str().unwrap_or_default();
+        if !["", "Node"].contains(&bound_to) {
+            let message =
+                format!("target.kind: Unsupported value: \"{bound_to}\": supported values: \"Node\"");
+            return Err(Failure::new(500, message));
         }
         let node = request.body["target"]["name"].as_str().filter(|node| !node.is_empty());
         let error = "target.name: Required value".to_owned();

@@ -1,5 +1,6 @@
 //! Custom objects against the schema of their definition: what the real server prunes, and what it refuses. Pure.
 
+use k8s_openapi::jiff;
 use serde_json::{Map, Value};
 
 /// Takes out what the schema does not know, and returns the paths of it.
@@ -40,6 +41,24 @@ pub(super) fn prune(value: &mut Value, schema: &Value, path: &str) -> Vec<String
     unknown
 }
 
+/// Fills in what a schema has a default for, as the real server does with whatever is written and read.
+pub(super) fn default(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+                if let Some(given) = inner.get("default").filter(|_| !map.contains_key(key)) {
+                    map.insert(key.clone(), given.clone());
+                }
+                if let Some(value) = map.get_mut(key) {
+                    default(value, inner);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| default(item, &schema["items"])),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// What is wrong with a value.
 pub(super) fn errors(value: &Value, schema: &Value, path: &str) -> Vec<String> {
     let shown = |value: &Value| value.to_string();
@@ -67,6 +86,12 @@ pub(super) fn errors(value: &Value, schema: &Value, path: &str) -> Vec<String> {
         )];
     }
     let mut errors = bounds(value, schema, path);
+    let is_time = value.as_str().is_none_or(|text| text.parse::<jiff::Timestamp>().is_ok());
+    if schema["format"] == "date-time" && !is_time {
+        errors.push(format!(
+            "{path}: Invalid value: {value}: {path} in body must be of type date-time: {value}"
+        ));
+    }
     if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
         errors.push(format!(
             "{path}: Unsupported value: {}: supported values: {}",

@@ -107,7 +107,14 @@ fn json(code: u16, object: &serde_json::Value, warnings: &[String]) -> http::Res
 }
 
 fn refusal(failure: &Failure) -> Response<Body> {
-    let mut response = json(failure.code, &failure.status(), &[]).expect("status and headers are valid");
+    let response = match failure.text {
+        Some(text) => {
+            let body = Full::from(text).map_err(|never| match never {}).boxed_unsync();
+            Response::builder().status(failure.code).header(header::CONTENT_TYPE, "text/plain").body(body)
+        }
+        None => json(failure.code, &failure.status(), &[]),
+    };
+    let mut response = response.expect("status and headers are valid");
     if let Some(seconds) = failure.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

@@ -51,6 +51,8 @@ fn definition() -> Value {
                     "spec": { "type": "object" },
                     "status": { "type": "object", "properties": {
                         "dindMtu": { "type": "integer", "minimum": 576, "maximum": 65535 },
+                        "mismatches": { "type": "integer", "default": 0 },
+                        "reportTime": { "type": "string", "format": "date-time" },
                         "pods": { "type": "array", "items": { "type": "object", "required": ["name"], "properties": {
                             "name": { "type": "string" },
                         } } },
@@ -221,7 +223,7 @@ async fn a_field_of_another_manager_is_a_conflict_unless_it_is_forced_or_the_sam
 async fn the_status_is_written_apart_and_checked_by_the_definition() -> Result<()> {
     let server = ApiServer::start().await?;
     let api = node_mtus(&server);
-    let status = json!({ "dindMtu": 1400, "pods": [{ "name": "a" }] });
+    let status = json!({ "dindMtu": 1400, "mismatches": 0, "pods": [{ "name": "a" }] });
     let params = apply("mtu-agent");
     assert_eq!(
         refusal(api.patch_status("node-1", &params, &Patch::Apply(with_status(&status))).await),
@@ -231,14 +233,20 @@ async fn the_status_is_written_apart_and_checked_by_the_definition() -> Result<(
     whole["status"] = status.clone();
     let made = api.patch("node-1", &params, &Patch::Apply(&whole)).await?;
     assert_eq!(made.data.get("status"), None);
-    let told = api.patch_status("node-1", &params, &Patch::Apply(with_status(&status))).await?;
-    assert_eq!(told.data["status"], status);
-    let again = api.patch_status("node-1", &params, &Patch::Apply(with_status(&status))).await?;
+    let without = json!({ "dindMtu": 1400, "pods": [{ "name": "a" }] });
+    let told = api.patch_status("node-1", &params, &Patch::Apply(with_status(&without))).await?;
+    assert_eq!(told.data["status"], status, "with what the definition has a default for");
+    let nobody = json!({ "apiVersion": "v1", "kind": "Node", "name": "node-1" });
+    let mut owned = node_mtu("node-1", None);
+    owned["metadata"]["ownerReferences"] = json!([nobody]);
+    assert_eq!(refusal(api.patch("node-1", &params, &Patch::Apply(&owned)).await).0, 500);
+    let again = api.patch_status("node-1", &params, &Patch::Apply(with_status(&without))).await?;
     assert_eq!(told.resource_version(), again.resource_version());
     let main = api.patch("node-1", &params, &Patch::Apply(node_mtu("node-1", None))).await?;
     assert_eq!(main.data["status"], status);
     for (wrong, code) in [
         (json!({ "dindMtu": 500 }), 422),
+        (json!({ "reportTime": "yesterday" }), 422),
         (json!({ "dindMtu": "1400" }), 422),
         (json!({ "pods": [{}] }), 422),
         (json!({ "mtu": 1400 }), 500),
@@ -572,6 +580,25 @@ async fn what_a_real_server_refuses_is_refused() -> Result<()> {
     wordy["note"] = "x".repeat(1025).into();
     let mut misplaced = event.clone();
     misplaced["regarding"]["namespace"] = "kube-system".into();
+    let [mut inexact, mut unqualified] = [event.clone(), event.clone()];
+    inexact["eventTime"] = "2026-01-01T00:00:00Z".into();
+    unqualified["reportingController"] = "a b".into();
+    let lease = |time: &str| json!({ "metadata": { "name": "l" }, "spec": { "renewTime": time } });
+    let pods = "/api/v1/namespaces/default/pods";
+    let variable = |variable: Value| {
+        json!({
+            "metadata": { "name": "p" },
+            "spec": { "containers": [{ "name": "c", "image": "i", "env": [variable] }] },
+        })
+    };
+    let field =
+        |path: &str| variable(json!({ "name": "A", "valueFrom": { "fieldRef": { "fieldPath": path } } }));
+    let mut twice = field("metadata.name");
+    twice["spec"]["initContainers"] = twice["spec"]["containers"].clone();
+    let both = variable(
+        json!({ "name": "A", "value": "1", "valueFrom": { "fieldRef": { "fieldPath": "metadata.uid" } } }),
+    );
+    let binding = |name: &str, kind: &str| json!({ "metadata": { "name": name }, "target": { "kind": kind, "name": "n" } });
     let events = "/apis/events.k8s.io/v1/namespaces/default/events";
     for (path, body, code) in [
         (maps, config_map("large", &json!({ "x": large })), 422),
@@ -583,7 +610,26 @@ async fn what_a_real_server_refuses_is_refused() -> Result<()> {
         ("/api/v1/namespaces/absent/configmaps", json!({ "metadata": { "name": "lost" } }), 404),
         (events, wordy, 422),
         (events, misplaced, 422),
+        (events, inexact, 400),
+        (events, unqualified, 422),
         (events, event, 201),
+        ("/apis/coordination.k8s.io/v1/namespaces/default/leases", lease("2026-01-01T00:00:00Z"), 400),
+        (
+            "/apis/coordination.k8s.io/v1/namespaces/default/leases",
+            lease("2026-01-01T00:00:00.123456789Z"),
+            400,
+        ),
+        ("/apis/coordination.k8s.io/v1/namespaces/default/leases", lease("2026-01-01T00:00:00.123456Z"), 201),
+        (pods, field("metadata.nothing"), 422),
+        (pods, field("metadata.annotations['a b']"), 422),
+        (pods, variable(json!({ "value": "1" })), 422),
+        (pods, both, 422),
+        (pods, twice, 422),
+        (pods, field("metadata.annotations['mtu-agent.dev/dind-mtu']"), 201),
+        ("/api/v1/namespaces/default/pods/p/binding", binding("q", "Node"), 400),
+        ("/api/v1/namespaces/default/pods/p/binding", binding("p", "Service"), 500),
+        ("/api/v1/namespaces/default/pods/p/binding", binding("p", "Node"), 201),
+        ("/apis/nobody.example/v1/things", json!({}), 404),
         ("/api/v1/nothings", json!({}), 404),
     ] {
         let outcome = post(path, body).await;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     check::{Unknown, check, decode},
     failure::Failure,
-    fields::{Owner, Ownership},
+    fields::{Owner, Ownership, missing_key},
     handle::key,
     kind::{Kind, Target},
     record::Recorded,
@@ -172,6 +172,13 @@ impl State {
         }
         if !applied["metadata"]["managedFields"].is_null() {
             return Err(Failure::new(400, "metadata.managedFields must be nil"));
+        }
+        if let Some(key) = missing_key(applied) {
+            let message = format!(
+                "failed to create typed patch object: associative list with keys has an element that omits key field \
+                 \"{key}\""
+            );
+            return Err(Failure::new(500, message));
         }
         let mut identified = applied.clone();
         write.identify(&mut identified)?;
@@ -392,11 +399,30 @@ pub(super) fn default(kind: &Kind, object: &mut Value) {
     if kind.is("Secret") && object["type"].is_null() {
         object["type"] = "Opaque".into();
     }
+    if kind.is("MutatingWebhookConfiguration") {
+        for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+            fill(webhook, "timeoutSeconds", &json!(10));
+            fill(webhook, "failurePolicy", &json!("Fail"));
+            fill(webhook, "matchPolicy", &json!("Equivalent"));
+            fill(webhook, "reinvocationPolicy", &json!("Never"));
+            fill(webhook, "namespaceSelector", &json!({}));
+            fill(webhook, "objectSelector", &json!({}));
+            for rule in webhook["rules"].as_array_mut().into_iter().flatten() {
+                fill(rule, "scope", &json!("*"));
+            }
+        }
+    }
     if kind.is("CustomResourceDefinition") {
         let conditions = ["NamesAccepted", "Established"].map(|condition| {
             json!({ "type": condition, "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": null })
         });
         object["status"] = json!({ "conditions": conditions });
+    }
+}
+
+fn fill(object: &mut Value, field: &str, value: &Value) {
+    if object[field].is_null() {
+        object[field] = value.clone();
     }
 }
 
