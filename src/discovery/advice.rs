@@ -49,7 +49,9 @@ pub fn called(topology: &Topology, identities: &[Identity], netns: NetnsIx) -> S
     let Some(name) = &identity.name else {
         return identity.id.clone();
     };
-    if identity.pod_uid.is_some() {
+    // What is nested in a pod may be in its control group, and is no pod.
+    let is_nested = topology.netns(netns).place.level() > Some(1);
+    if identity.pod_uid.is_some() && !is_nested {
         format!("pod {name}")
     } else if identity.container_id.is_some() {
         format!("container {name}")

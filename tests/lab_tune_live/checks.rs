@@ -1,11 +1,12 @@
 //! What has to hold however often it is tried: the tests try it some times, and the bench many.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use mtu_lab::agent::Agent;
-use mtu_lab::docker::{Container, Family, FirstAct, Level, LinkEvents, Signal};
+use mtu_lab::docker::{Container, Family, FirstAct, Level, LinkEvent, LinkEvents, Signal};
 use mtu_lab::tuning::{Made, made};
 
 use crate::site::Site;
@@ -15,6 +16,8 @@ use crate::state::{State, record, tuned};
 pub(crate) const SERVICE: &str = "service";
 /// By then an agent has surveyed, and containers have started.
 const LATEST: Duration = Duration::from_millis(1200);
+/// Links beside the outermost dockerd that an agent certainly writes: its bridge, and ends of two containers.
+const WRITES: usize = 3;
 
 /// Fresh containers of a level whose first act shows that they were right before: on the default network, on one that
 /// users defined before, and on ones that come with their containers as compose makes them; over both families.
@@ -64,9 +67,16 @@ pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<usize> {
     for turn in 0..kills / 2 {
         let fresh = thread::scope(|scope| {
             let starting = scope.spawn(|| site.containers());
+            let events = site.with_daemon(site.levels[0], |place| LinkEvents::of(&site.lab, place))?;
             let agent = site.spec("links")?.start(&site.lab)?;
-            let point = LATEST.mul_f64(fastrand::f64());
-            ensure!(!agent.process().exit().wait(point)?, "turn {turn}: it ended before {point:?}");
+            let point = if fastrand::bool() {
+                let last = fastrand::usize(1..=WRITES);
+                until_written(&events, site.mtu, last)?;
+                LATEST.mul_f64(fastrand::f64() / 1000.0)
+            } else {
+                LATEST.mul_f64(fastrand::f64())
+            };
+            ensure!(!agent.process().exit().wait(point)?, "turn {turn}: it ended by itself");
             kill(&agent)?;
             starting.join().expect("no panic")
         })?;
@@ -87,6 +97,20 @@ pub(crate) fn killed_at_any_moment(site: &Site, kills: usize) -> Result<usize> {
         nothing_is_tuned(site, &fresh)?;
     }
     Ok(in_the_middle)
+}
+
+/// Waits until so many links that were too large are right.
+fn until_written(events: &LinkEvents, mtu: u16, links: usize) -> Result<()> {
+    let (mut large, mut written) = (BTreeSet::new(), 0);
+    let is_last = |event: &LinkEvent| {
+        if event.mtu > mtu.into() {
+            large.insert(event.ifindex);
+        } else if large.remove(&event.ifindex) && !event.is_gone() {
+            written += 1;
+        }
+        written == links
+    };
+    events.until(is_last).map(drop)
 }
 
 pub(crate) fn kill(agent: &Agent<'_>) -> Result<()> {

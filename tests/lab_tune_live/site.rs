@@ -30,7 +30,7 @@ impl Site {
     }
 
     pub(crate) fn pod_with(level2: Dockerd, level3: Dockerd) -> Result<Self> {
-        let builder = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true);
+        let builder = DockerLab::builder().ptb(Ptb::Blocked).ipv6(true).pod_uid();
         let lab = builder.level2(level2).level3(level3).build()?;
         let starting = runtime::Builder::new_current_thread().enable_all().build()?;
         let server = lab.enter(Place::Node, || starting.block_on(ApiServer::start()))??;

@@ -81,7 +81,9 @@ pub struct DockerLab {
     ipv6: bool,
     /// How many networks with IPv6 were made, and one more: those of 0 are the daemons' own.
     networks: AtomicU16,
-    pod: Option<Pod>,
+    pod: bool,
+    /// Of a pod that is known by its uid.
+    pause: Option<Pod>,
     netns: NetnsLab,
 }
 
@@ -99,16 +101,17 @@ impl DockerLab {
     /// Drops, or lets through, the "packet too big" of the hops before a narrow link, from now on.
     pub fn set_ptb(&self, ptb: Ptb) -> Result<()> {
         topology::set_ptb(&self.netns, Place::Node, ptb)?;
-        if self.pod.is_some() { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
+        if self.pod { Ok(()) } else { topology::set_ptb(&self.netns, Place::Router, ptb) }
     }
 
     /// Starts the dockerd of a level, and returns when it is ready. Its images are those it had before.
     pub fn start_dockerd(&self, level: Level, dockerd: &Dockerd) -> Result<()> {
         let mut daemons = self.daemons();
         anyhow::ensure!(!daemons.contains_key(&level), "dockerd of level {level} runs already");
-        let host = match (level.outward(), self.pod.is_some()) {
+        let host = match (level.outward(), self.pod) {
             (None, true) => anyhow::bail!("a lab with a pod has no dockerd of level {level}"),
             (None, false) => Host::Node,
+            (Some(Level::One), true) if self.pause.is_some() => Host::PodsSidecar,
             (Some(Level::One), true) => Host::Sidecar(Place::Pod),
             (Some(outward), _) => Host::Container(outward),
         };

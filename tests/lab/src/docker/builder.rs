@@ -16,6 +16,7 @@ pub struct Builder {
     uplink_mtu: u16,
     pod_mtu: Option<u16>,
     ipv6: bool,
+    pod_uid: bool,
     dockerds: BTreeMap<Level, Dockerd>,
 }
 
@@ -26,6 +27,7 @@ impl Builder {
             uplink_mtu: 1500,
             pod_mtu: Some(1450),
             ipv6: false,
+            pod_uid: false,
             dockerds: BTreeMap::from([(Level::Two, Dockerd::new())]),
         }
     }
@@ -63,6 +65,13 @@ impl Builder {
         self
     }
 
+    /// Has the pod known by [`POD_UID`](super::POD_UID), as a kubelet does; without, it is a namespace with a name.
+    #[must_use]
+    pub fn pod_uid(mut self) -> Self {
+        self.pod_uid = true;
+        self
+    }
+
     /// The dockerd of a virtual machine.
     #[must_use]
     pub fn level1(self, dockerd: impl Into<Option<Dockerd>>) -> Self {
@@ -86,14 +95,13 @@ impl Builder {
         needs::check(needs::DOCKER)?;
         let netns = NetnsLab::new()?;
         let topology = Topology { lab: &netns, ipv6: self.ipv6 };
-        let pod = if let Some(mtu) = self.pod_mtu {
+        if let Some(mtu) = self.pod_mtu {
             topology.server_and_node(self.uplink_mtu).context("build the server and the node")?;
             topology.pod(mtu).context("build the pod")?;
-            Some(Pod::start(&netns)?)
         } else {
             topology.server_router_and_node(self.uplink_mtu).context("build the virtual machine")?;
-            None
-        };
+        }
+        let pause = (self.pod_mtu.is_some() && self.pod_uid).then(|| Pod::start(&netns)).transpose()?;
         let listening = netns.enter(Place::Server, || HttpServer::listen(download::PORT, self.ipv6))?;
         let http = HttpServer::serve(listening.context("listen at the server")?).context("serve HTTP")?;
         let lab = DockerLab {
@@ -101,7 +109,8 @@ impl Builder {
             daemons: Mutex::default(),
             ipv6: self.ipv6,
             networks: 1.into(),
-            pod,
+            pod: self.pod_mtu.is_some(),
+            pause,
             netns,
         };
         lab.set_ptb(self.ptb)?;

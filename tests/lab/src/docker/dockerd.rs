@@ -137,6 +137,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) enum Host<'a> {
     /// In a network namespace of the lab, as a sidecar: what it mounts is its own.
     Sidecar(Place<'a>),
+    /// The same in the pod, with its containers in the pod's control group.
+    PodsSidecar,
     /// On the node, as on a virtual machine: what it mounts is the node's, and `/run/docker` too.
     Node,
     /// In a container of the daemon of this level.
@@ -177,6 +179,7 @@ impl Daemon {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let (mut command, netns, mounts) = match host {
             Host::Sidecar(place) => (of_release(dockerd, &words), lab.open(*place)?, Mounts::Own),
+            Host::PodsSidecar => (of_release(dockerd, &words), lab.open(Place::Pod)?, Mounts::Own),
             Host::Node => (of_release(dockerd, &words), lab.open(Place::Node)?, Mounts::OwnButRun),
             Host::Container(outward) => {
                 let client = Client::new(lab.machine(), *outward);
@@ -194,7 +197,7 @@ impl Daemon {
             client.run(&["import", "/run/lab/image.tar", IMAGE])?;
         }
         let container = match host {
-            Host::Sidecar(_) | Host::Node => None,
+            Host::Sidecar(_) | Host::PodsSidecar | Host::Node => None,
             Host::Container(outward) => {
                 Some(Container::find(Client::new(lab.machine(), *outward), outer, &nested_name(level))?)
             }
@@ -242,10 +245,10 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
     ]
     .map(str::to_owned)
     .into();
-    if let Host::Sidecar(_) | Host::Node = host {
+    if let Host::Sidecar(_) | Host::PodsSidecar | Host::Node = host {
         words.extend(["--data-root".to_owned(), format!("{directory}/data")]);
     }
-    if let Host::Sidecar(_) = host {
+    if let Host::Sidecar(_) | Host::PodsSidecar = host {
         words.extend(["--exec-root".to_owned(), format!("{directory}/exec")]);
     }
     if dockerd.daemon_json.is_some() {
@@ -263,8 +266,8 @@ fn words(lab: &str, level: Level, host: &Host<'_>, dockerd: &Dockerd, ipv6: bool
 /// Where the control groups of its containers are: those of a pod's are in the pod's.
 fn group(lab: &str, level: Level, host: &Host<'_>) -> String {
     match host {
-        Host::Sidecar(_) => format!("/{}/level{level}", pod::group(lab)),
-        Host::Node | Host::Container(_) => format!("/{lab}/level{level}"),
+        Host::PodsSidecar => format!("/{}/level{level}", pod::group(lab)),
+        Host::Sidecar(_) | Host::Node | Host::Container(_) => format!("/{lab}/level{level}"),
     }
 }
 
