@@ -1,11 +1,11 @@
 //! The lab itself: what it shows is the seed problem, and nothing of it is left.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::UdpSocket,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -318,8 +318,14 @@ fn a_lab_is_held_until_its_test_ends() -> Result<()> {
 /// What a lab could leave on the machine.
 struct Traces {
     name: String,
-    pid_namespace: String,
-    mount_namespace: String,
+    pid_namespace: Held,
+    mount_namespace: Held,
+}
+
+/// A namespace by its name, which no other one gets as long as this is open.
+struct Held {
+    name: PathBuf,
+    _file: File,
 }
 
 impl Traces {
@@ -328,8 +334,9 @@ impl Traces {
         let unshare = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))?;
         let unshare = unshare.trim();
         let init = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"))?;
-        let namespace = |kind| -> Result<String> {
-            Ok(fs::read_link(format!("/proc/{}/ns/{kind}", init.trim()))?.display().to_string())
+        let namespace = |kind| -> Result<Held> {
+            let path = format!("/proc/{}/ns/{kind}", init.trim());
+            Ok(Held { _file: File::open(&path)?, name: fs::read_link(path)? })
         };
         Ok(Self {
             name: name.to_owned(),
@@ -345,7 +352,7 @@ impl Traces {
             let process = entry?.path();
             for (kind, of_lab) in [("pid", &self.pid_namespace), ("mnt", &self.mount_namespace)] {
                 let namespace = fs::read_link(process.join("ns").join(kind));
-                if namespace.is_ok_and(|namespace| namespace == Path::new(of_lab)) {
+                if namespace.is_ok_and(|namespace| namespace == of_lab.name) {
                     left.push(process.display().to_string());
                 }
             }
