@@ -11,14 +11,22 @@ use super::usage::Usage;
 
 /// The thread that answers, by its name: asleep, it has no time on a processor.
 const ANSWERING: &str = "tuner";
+/// For two forward delays a bridge tells more of a port that was new, and all those who hear of links hear that.
+const SETTLING: Duration = Duration::from_secs(35);
 /// Of one core, as the agent promises without tuning.
 const PERCENT: f64 = 0.1;
 
 pub(super) fn measure(site: &Site, idle: Duration, table: &mut Table) -> Result<()> {
     let agent = site.start("links")?;
     let pid = agent.process().pid();
-    let heard = || agent.metrics()?.sum("mtu_agent_netlink_events_total").context("a counter");
-    // Dockerds that have just started are not silent for some seconds.
+    // What the kernel told, and what was concluded of it or of a schedule.
+    let heard = || {
+        let metrics = agent.metrics()?;
+        let counters =
+            ["mtu_agent_netlink_events_total", "mtu_agent_surveys_total"].map(|it| metrics.sum(it));
+        counters.into_iter().sum::<Option<f64>>().context("counters")
+    };
+    ensure!(!agent.process().exit().wait(SETTLING)?, "the agent ended");
     let mut windows = 0;
     let (before, after) = loop {
         let (events, before) = (heard()?, (Usage::of(pid)?, nanoseconds(pid, ANSWERING)?));
@@ -29,7 +37,7 @@ pub(super) fn measure(site: &Site, idle: Duration, table: &mut Table) -> Result<
             break (before, after);
         }
         windows += 1;
-        ensure!(windows < 5, "the kernel tells {events} events in {idle:?} of what should be nothing");
+        ensure!(windows < 5, "{events} events and surveys in {idle:?} of what should be nothing");
     };
     let seconds = idle.as_secs_f64();
     let answering = Duration::from_nanos(after.1 - before.1).as_secs_f64() * 1000.0;
