@@ -153,6 +153,10 @@ pub(super) struct Daemon {
     container: Option<Container>,
 }
 
+/// What runc says, rarely and on a busy machine, when the process that was to become a container ended under its hands
+/// (<https://github.com/concourse/concourse/issues/6180>).
+const RUNC_LOST_ITS_INIT: &str = "waiting for init preliminary setup: read init-p: connection reset by peer";
+
 impl Daemon {
     /// Starts a dockerd and returns when it is ready, with the lab's image.
     ///
@@ -177,21 +181,28 @@ impl Daemon {
         let ready = UnixDatagram::bind(&notify).with_context(|| format!("bind {}", notify.display()))?;
         let words = words(lab.name(), level, host, dockerd, ipv6);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let (mut command, netns, mounts) = match host {
-            Host::Sidecar(place) => (of_release(dockerd, &words), lab.open(*place)?, Mounts::Own),
-            Host::PodsSidecar => (of_release(dockerd, &words), lab.open(Place::Pod)?, Mounts::Own),
-            Host::Node => (of_release(dockerd, &words), lab.open(Place::Node)?, Mounts::OwnButRun),
-            Host::Container(outward) => {
-                let client = Client::new(lab.machine(), *outward);
-                (nested(&client, level, dockerd, &words), lab.open(Place::Node)?, Mounts::Lab)
-            }
+        let launch = || -> Result<Process> {
+            let (mut command, netns, mounts) = match host {
+                Host::Sidecar(place) => (of_release(dockerd, &words), lab.open(*place)?, Mounts::Own),
+                Host::PodsSidecar => (of_release(dockerd, &words), lab.open(Place::Pod)?, Mounts::Own),
+                Host::Node => (of_release(dockerd, &words), lab.open(Place::Node)?, Mounts::OwnButRun),
+                Host::Container(outward) => {
+                    let client = Client::new(lab.machine(), *outward);
+                    (nested(&client, level, dockerd, &words), lab.open(Place::Node)?, Mounts::Lab)
+                }
+            };
+            let log = fs::File::create(at.join("log")).context("make a log")?;
+            command.env("NOTIFY_SOCKET", format!("{directory}/notify"));
+            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            let process = lab.machine().start_process(netns.as_fd(), mounts, &mut command)?;
+            wait_until_ready(&ready, process.exit().fd(), &|what| failure(lab, level, what))?;
+            Ok(process)
         };
-        let log = fs::File::create(at.join("log")).context("make a log")?;
-        command.env("NOTIFY_SOCKET", format!("{directory}/notify"));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = lab.machine().start_process(netns.as_fd(), mounts, &mut command)?;
-        let fail = |what: String| failure(lab, level, what);
-        wait_until_ready(&ready, process.exit().fd(), &fail)?;
+        let process = match launch() {
+            // Its container did not begin: there was no dockerd yet.
+            Err(_) if log(lab, level)?.contains(RUNC_LOST_ITS_INIT) => launch()?,
+            launched => launched?,
+        };
         let client = Client::new(lab.machine(), level);
         if client.run(&["image", "ls", "--quiet", IMAGE])?.is_empty() {
             client.run(&["import", "/run/lab/image.tar", IMAGE])?;
