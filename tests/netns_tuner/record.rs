@@ -8,16 +8,22 @@ use serde_json::Value;
 
 use crate::*;
 
+/// An agent that has lowered both ends of a fresh pair, and is killed before one of them moves.
+fn killed_after_a_pair(lab: &NetnsLab) -> Result<()> {
+    let agent = tuning(lab, 1)?;
+    pair(lab, Place::Node, STAYS, MOVES)?;
+    until_mtu(&agent, lab, Place::Node, STAYS, UPLINK)?;
+    until_mtu(&agent, lab, Place::Node, MOVES, UPLINK)?;
+    agent.process().signal(Signal::KILL)?;
+    agent.process().wait()?;
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn what_a_killed_agent_wrote_is_taken_back_where_it_has_moved_to() -> Result<()> {
     let lab = lab()?;
-    let agent = tuning(&lab, 1)?;
-    pair(&lab, Place::Node, STAYS, MOVES)?;
-    until_mtu(&agent, &lab, Place::Node, STAYS, UPLINK)?;
-    until_mtu(&agent, &lab, Place::Node, MOVES, UPLINK)?;
-    agent.process().signal(Signal::KILL)?;
-    agent.process().wait()?;
+    killed_after_a_pair(&lab)?;
     // It has another index there, and another name.
     lab.netns("c1")?;
     lab.ip_batch(
@@ -58,12 +64,7 @@ fn ifindex(lab: &NetnsLab, place: Place<'_>, link: &str) -> Result<Value> {
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn an_agent_that_starts_again_finishes_what_was_begun_and_remembers_what_was_there_first() -> Result<()> {
     let lab = lab()?;
-    let agent = tuning(&lab, 1)?;
-    pair(&lab, Place::Node, STAYS, MOVES)?;
-    until_mtu(&agent, &lab, Place::Node, STAYS, UPLINK)?;
-    until_mtu(&agent, &lab, Place::Node, MOVES, UPLINK)?;
-    agent.process().signal(Signal::KILL)?;
-    agent.process().wait()?;
+    killed_after_a_pair(&lab)?;
     container(&lab, "c1", 2, STAYS, MOVES)?;
     lab.set_link_mtu(Place::Node, STAYS, 1500)?;
     lab.set_link_mtu(Place::Netns("c1"), "eth0", 1500)?;
