@@ -110,7 +110,7 @@ pub enum ConfigError {
         value: u32,
     },
     /// A word that names no permission.
-    #[error("take what tune is")]
+    #[error("tune")]
     Tune(#[source] NoPermission),
     /// A duration that is none, or is out of range.
     #[error("{knob} is {value:?}: give a duration from {least:?} to {most:?}, such as 90s, 10m or 1h 30m")]

@@ -14,7 +14,7 @@ pub enum Permission {
 
 /// A word that names no permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} says not how far tuning may go: give observe, clamp or links")]
+#[error("{word:?} does not say how far tuning may go: give observe, clamp or links")]
 pub struct NoPermission {
     /// What was given.
     pub word: String,

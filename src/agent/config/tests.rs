@@ -50,7 +50,7 @@ fn what_is_impossible_is_refused_with_what_to_give() {
         ("probe_interval = \"10ms\"", "a duration from 1s"),
         ("resync_interval = \"2 days\"", "resync_interval is"),
         ("targets = [\"a\", \"b c\"]", "target 2 of the configuration"),
-        ("tune = \"both\"", "take what tune is"),
+        ("tune = \"both\"", "tune"),
         ("targets = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]", "give at most 8"),
     ] {
         let refused = config(text).unwrap_err().to_string();
