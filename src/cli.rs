@@ -303,6 +303,10 @@ pub(crate) struct ControllerArgs {
     #[arg(long, value_name = "DURATION", env = "MTU_AGENT_DEBOUNCE")]
     pub(crate) debounce: Option<String>,
 
+    /// Serve the webhook for so long after SIGTERM, until nobody is sent here any more [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "MTU_AGENT_DRAIN")]
+    pub(crate) drain: Option<String>,
+
     /// Who makes the webhook's certificates
     #[arg(long, value_name = "WHO", env = "MTU_AGENT_CERTIFICATES", default_value = "self-signed")]
     pub(crate) certificates: Certificates,
@@ -314,6 +318,9 @@ pub(crate) enum Certificates {
     SelfSigned,
     /// cert-manager: the Secret is only read, the caBundle is left to its cainjector
     CertManager,
+    /// Nobody: no webhook is served
+    #[value(name = "none")]
+    Nobody,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

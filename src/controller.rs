@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -67,6 +67,7 @@ pub struct Controller {
     client: Client,
     values: tokio::sync::watch::Sender<Arc<Values>>,
     leads: tokio::sync::watch::Sender<bool>,
+    keys: tokio::sync::watch::Sender<Option<Arc<CertifiedKey>>>,
     metrics: Arc<ControllerMetrics>,
     server: Server,
 }
@@ -80,7 +81,8 @@ impl Controller {
     ) -> Result<Self, BindError> {
         let server = Server::bind(config.listen).await?;
         let (leads, metrics) = (tokio::sync::watch::Sender::new(false), Arc::new(ControllerMetrics::new()));
-        Ok(Self { config, timing: Timing::default(), client, values, leads, metrics, server })
+        let (timing, keys) = (Timing::default(), tokio::sync::watch::Sender::default());
+        Ok(Self { config, timing, client, values, leads, keys, metrics, server })
     }
 
     /// With other times for the Lease.
@@ -104,15 +106,20 @@ impl Controller {
         &self.metrics
     }
 
-    /// Has `keys` be what the webhook is served with, and has the leader make that unless cert-manager does. Goes on
-    /// until it is dropped.
-    pub fn certify(
-        &self,
-        keys: tokio::sync::watch::Sender<Option<Arc<CertifiedKey>>>,
-    ) -> impl Future<Output = ()> + use<> {
+    /// What the webhook is to be served with, once there is one; nothing if there is to be no webhook.
+    pub fn key(&self) -> Option<tokio::sync::watch::Receiver<Option<Arc<CertifiedKey>>>> {
+        match self.config.certificates {
+            Certificates::SelfSigned | Certificates::CertManager => Some(self.keys.subscribe()),
+            Certificates::Nobody => None,
+        }
+    }
+
+    /// Keeps the [`key`](Self::key) right, and has the leader make it unless cert-manager does. Goes on until it is
+    /// dropped.
+    pub fn certify(&self) -> impl Future<Output = ()> + use<> {
         let Config { namespace, webhook_hosts, certificates: maker, .. } = self.config.clone();
         let client = prompt(&self.client, ANSWER_PATIENCE, &namespace);
-        let (leads, metrics) = (self.leads(), Arc::clone(&self.metrics));
+        let (leads, keys, metrics) = (self.leads(), self.keys.clone(), Arc::clone(&self.metrics));
         async move {
             let expiry = tokio::sync::watch::Sender::default();
             let mut ends: tokio::sync::watch::Receiver<certificates::Expiry> = expiry.subscribe();
@@ -128,33 +135,38 @@ impl Controller {
                     Certificates::SelfSigned => {
                         certificates::keep(client, &namespace, &webhook_hosts, leads, wall).await;
                     }
-                    Certificates::CertManager => {}
+                    Certificates::CertManager | Certificates::Nobody => {}
                 }
             };
-            tokio::join!(shown, followed, kept);
+            match maker {
+                Certificates::Nobody => std::future::pending().await,
+                Certificates::SelfSigned | Certificates::CertManager => {
+                    tokio::join!(shown, followed, kept);
+                }
+            }
         }
     }
 
-    /// Runs until `stop`, then lets go of the Lease; that takes a second at most.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { config, timing, client, values, leads, metrics, server } = self;
+    /// Runs until `stop`, then lets go of the Lease; that takes a second at most. Its pages go on until `end`, not
+    /// ready any more.
+    pub async fn run(self, stop: impl Future<Output = ()>, end: impl Future<Output = ()> + Send + 'static) {
+        let key = self.key();
+        let Self { config, timing, client, values, leads, metrics, server, .. } = self;
         let client = prompt(&client, ANSWER_PATIENCE, &config.namespace);
         let election = Election::new(&client, &config.namespace, &config.identity, timing);
-        let status = Arc::new(ControllerStatus::new(Arc::clone(&metrics), clock() + PATIENCE));
-        let stopped = tokio::sync::watch::Sender::new(false);
-        let until_stopped = || {
-            let mut stopped = stopped.subscribe();
-            async move {
-                let _closed_is_stopped_too = stopped.wait_for(|stopped| *stopped).await;
-            }
-        };
+        let status = ControllerStatus::new(Arc::clone(&metrics), clock() + PATIENCE);
+        let status = Arc::new(match key {
+            Some(key) => status.with_key(key),
+            None => status,
+        });
+        let (stopping, stopped) = oneshot::channel::<()>();
         info!(listen = %server.address(), identity = config.identity, "controller started");
-        let serving = tokio::spawn(server.run_controller(Arc::clone(&status), until_stopped()));
+        let serving = tokio::spawn(server.run_controller(Arc::clone(&status), end));
         let leadership = election.leadership();
         let is_leader = leads.subscribe();
-        let electing = tokio::spawn(election.run(leads, until_stopped()));
+        let electing = tokio::spawn(election.run(leads, async { drop(stopped.await) }));
         let (watches, news) = watch::follow_all(&client, &config.pool_label, &metrics);
-        let mut work = Work::new(&config, &client, leadership, values, metrics, status);
+        let mut work = Work::new(&config, &client, leadership, values, metrics, Arc::clone(&status));
         tokio::select! {
             () = work.turn(watches, news, is_leader) => {}
             () = stop => {}
@@ -162,8 +174,9 @@ impl Controller {
         info!("controller stops");
         // Nothing is under way any more when another replica may begin.
         drop(work);
-        stopped.send_replace(true);
-        let (_ends_in_a_second, _gives_up_after_a_second) = tokio::join!(serving, electing);
+        status.leaves();
+        drop(stopping);
+        let (_ends_a_second_after_the_end, _gives_up_after_a_second) = tokio::join!(serving, electing);
     }
 }
 
@@ -291,7 +304,7 @@ impl Work {
         if self.folded.is_none() {
             let published = self.config_maps.known().values().filter(|found| found.is_ours);
             self.fleet.resume(now, published.flat_map(SeenConfigMap::published));
-            self.status.ready();
+            self.status.listed();
             info!(nodes = self.nodes.known().len(), reports = self.reports.known().len(), "all is listed");
         }
         self.fold(now);

@@ -11,13 +11,13 @@ use mtu_agent::publish::kubernetes::client::connect;
 use mtu_agent::webhook::{Webhook, WebhookMetrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::cli::{Certificates, ControllerArgs};
 use crate::{FINE, USAGE, terminal};
 
-/// For the Lease to be let go of, and for reviews that are under way to be answered.
+/// At the very end, for the Lease to be let go of, and for reviews that are under way to be answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop.
@@ -39,10 +39,11 @@ pub(crate) fn run(args: ControllerArgs) -> anyhow::Result<u8> {
 
 fn knobs(args: ControllerArgs) -> Knobs {
     let ControllerArgs { listen, webhook_listen, webhook_hosts, namespace, identity, pool_label, .. } = args;
-    let ControllerArgs { raise_after, debounce, certificates, .. } = args;
+    let ControllerArgs { raise_after, debounce, drain, certificates, .. } = args;
     let certificates = match certificates {
         Certificates::SelfSigned => config::Certificates::SelfSigned,
         Certificates::CertManager => config::Certificates::CertManager,
+        Certificates::Nobody => config::Certificates::Nobody,
     };
     Knobs {
         listen,
@@ -53,39 +54,78 @@ fn knobs(args: ControllerArgs) -> Knobs {
         pool_label,
         raise_after,
         debounce,
+        drain,
         certificates,
     }
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Works,
+    /// Nothing is written any more; whoever is still sent here is answered.
+    Leaves,
+    /// Nobody new is answered.
+    Ends,
 }
 
 async fn control(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let client = connect().await?;
-    let webhook_listen = config.webhook_listen;
+    let (webhook_listen, drain) = (config.webhook_listen, config.drain);
     let (values, known) = watch::channel(Arc::default());
     let controller = Controller::bind(config, client, values).await.context("serve metrics and health")?;
     let metrics = WebhookMetrics::register(controller.metrics().registry());
-    let (keys, key) = watch::channel(None);
-    let webhook = Webhook::bind(webhook_listen, known, key, metrics).await.context("serve the webhook")?;
-    info!(listen = %webhook.address(), "webhook started");
+    let webhook = match controller.key() {
+        Some(key) => {
+            let webhook = Webhook::bind(webhook_listen, known, key, metrics).await;
+            Some(webhook.context("serve the webhook")?)
+        }
+        None => None,
+    };
 
-    let stop = watch::Sender::new(false);
-    let until_stopped = || {
-        let mut stopped = stop.subscribe();
+    let stage = watch::Sender::new(Stage::Works);
+    let until = |awaited| {
+        let mut stage = stage.subscribe();
         async move {
-            let _closed_is_stopped_too = stopped.wait_for(|stopped| *stopped).await;
+            let _closed_is_the_end_too = stage.wait_for(|stage| *stage >= awaited).await;
         }
     };
-    let certified = controller.certify(keys);
+    // Nobody is sent here for what is not served.
+    let drain = if webhook.is_some() { drain } else { Duration::ZERO };
+    let certified = controller.certify();
+    let serving = async {
+        if let Some(webhook) = webhook {
+            info!(listen = %webhook.address(), "webhook started");
+            webhook.run(until(Stage::Leaves), until(Stage::Ends)).await;
+        }
+    };
     let mut work =
-        pin!(async { tokio::join!(controller.run(until_stopped()), webhook.run(until_stopped())) });
+        pin!(async { tokio::join!(controller.run(until(Stage::Leaves), until(Stage::Ends)), serving) });
+    let drain = tokio::select! {
+        _ = &mut work => Duration::ZERO,
+        () = certified => Duration::ZERO,
+        _ = terminate.recv() => drain,
+        // Somebody at a terminal, who wants it to end.
+        _ = interrupt.recv() => Duration::ZERO,
+    };
+    let told_again = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if !drain.is_zero() {
+        info!(?drain, "told to stop; the webhook answers on, for whoever is still sent here");
+    }
+    stage.send_replace(Stage::Leaves);
     tokio::select! {
         _ = &mut work => {}
-        () = certified => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = sleep(drain) => {}
+        () = told_again => {}
     }
-    stop.send_replace(true);
+    stage.send_replace(Stage::Ends);
     if timeout(STOP_PATIENCE, work).await.is_err() {
         warn!("not all that was under way ended in time");
     }

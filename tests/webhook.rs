@@ -32,6 +32,7 @@ struct Running {
     keys: watch::Sender<Option<Arc<CertifiedKey>>>,
     key: Arc<CertifiedKey>,
     registry: Registry,
+    leave: oneshot::Sender<()>,
     shutdown: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -45,9 +46,10 @@ impl Running {
         let metrics = WebhookMetrics::register(&registry);
         let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, latest, metrics).await?;
         let address = webhook.address();
+        let (leave, leaving) = oneshot::channel();
         let (shutdown, its_end) = oneshot::channel();
-        let ended = tokio::spawn(webhook.run(async move { drop(its_end.await) }));
-        Ok(Self { address, values, keys, key, registry, shutdown, ended })
+        let ended = tokio::spawn(webhook.run(async { drop(leaving.await) }, async { drop(its_end.await) }));
+        Ok(Self { address, values, keys, key, registry, leave, shutdown, ended })
     }
 
     async fn client(&self) -> Result<Client> {
@@ -251,6 +253,25 @@ async fn a_new_key_is_served_at_once_and_open_connections_go_on() -> Result<()> 
     let mut after = Client::connect(webhook.address, &next).await?;
     after.review(&reviews::of_pod("u", &dind())).await?;
     before.review(&reviews::of_pod("u", &dind())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_it_leaves_it_answers_everybody_and_each_connection_for_the_last_time() -> Result<()> {
+    let webhook = Running::start().await?;
+    let mut before = webhook.client().await?;
+    before.review(&reviews::of_pod("u", &dind())).await?;
+    webhook.leave.send(()).expect("it runs");
+    // Once it is known there, an answer ends its connection.
+    while before.review(&reviews::of_pod("u", &dind())).await.is_ok() {}
+    for _ in 0..3 {
+        let mut client = Client::connect(webhook.address, &webhook.key).await?;
+        assert_eq!(client.review(&reviews::of_pod("u", &dind())).await?["allowed"], true);
+        assert!(client.review(&reviews::of_pod("u", &dind())).await.is_err(), "the next one asks elsewhere");
+    }
+    webhook.shutdown.send(()).expect("it runs");
+    webhook.ended.await?;
+    assert!(Client::connect(webhook.address, &webhook.key).await.is_err());
     Ok(())
 }
 

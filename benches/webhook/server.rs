@@ -150,7 +150,7 @@ async fn webhook(key: Arc<CertifiedKey>) -> Result<()> {
     let metrics = WebhookMetrics::register(&prometheus::Registry::new());
     let webhook = Webhook::bind(([127, 0, 0, 1], 0).into(), told, keys_seen, metrics).await?;
     tell(webhook.address())?;
-    webhook.run(std::future::pending()).await;
+    webhook.run(std::future::pending(), std::future::pending()).await;
     Ok(())
 }
 

@@ -12,6 +12,11 @@ use crate::publish::kubernetes::names::{CONTROLLER_NAMESPACE, POOL_LABEL, WEBHOO
 const DNS_LABEL: usize = 63;
 /// Longest DNS name.
 const DNS_NAME: usize = 253;
+/// The Lease is written by the field manager `kube-lease-manager-IDENTITY`, which may have 128 bytes.
+const IDENTITY: usize = 128 - "kube-lease-manager-".len();
+/// How long the webhook is still served: a Service goes on to lead here for some seconds after the pod was told to stop,
+/// and admission asks no second time where it is refused. The manifests' `terminationGracePeriodSeconds` holds it.
+pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Values as they were given, each of them optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub struct Knobs {
     pub raise_after: Option<String>,
     /// Each ConfigMap is written once in this time at most.
     pub debounce: Option<String>,
+    /// How long the webhook is served after SIGTERM.
+    pub drain: Option<String>,
     /// Who makes the certificates.
     pub certificates: Certificates,
 }
@@ -44,6 +51,8 @@ pub enum Certificates {
     SelfSigned,
     /// cert-manager: the Secret is only read, and the `caBundle` is left to its cainjector.
     CertManager,
+    /// Nobody: no webhook is served.
+    Nobody,
 }
 
 /// What the controller does. Whatever is in here is possible.
@@ -65,6 +74,8 @@ pub struct Config {
     pub raise_after: Duration,
     /// Each ConfigMap is written once in this time at most.
     pub debounce: Duration,
+    /// How long the webhook is served after SIGTERM.
+    pub drain: Duration,
     /// Who makes the certificates.
     pub certificates: Certificates,
 }
@@ -79,7 +90,9 @@ pub enum ConfigError {
         value: String,
     },
     /// A holder that the Lease would refuse, or that two replicas could share.
-    #[error("identity is {value:?}: give the name of this replica's pod, of at most {DNS_NAME} characters")]
+    #[error(
+        "identity is {value:?}: give the name of this replica's pod, or another of at most {IDENTITY} bytes without spaces"
+    )]
     Identity {
         /// What was given.
         value: String,
@@ -105,13 +118,13 @@ impl TryFrom<Knobs> for Config {
 
     fn try_from(knobs: Knobs) -> Result<Self, ConfigError> {
         let Knobs { listen, webhook_listen, webhook_hosts, namespace, identity, pool_label, .. } = knobs;
-        let Knobs { raise_after, debounce, certificates, .. } = knobs;
+        let Knobs { raise_after, debounce, drain, certificates, .. } = knobs;
         let namespace = namespace.unwrap_or_else(|| CONTROLLER_NAMESPACE.into());
         if !is_dns_label(&namespace) {
             return Err(ConfigError::Namespace { value: namespace });
         }
         let identity = identity.unwrap_or_else(host::host_name);
-        if identity.is_empty() || identity.len() > DNS_NAME || identity.chars().any(char::is_whitespace) {
+        if identity.is_empty() || identity.len() > IDENTITY || identity.chars().any(char::is_whitespace) {
             return Err(ConfigError::Identity { value: identity });
         }
         let pool_label = pool_label.unwrap_or_else(|| POOL_LABEL.into());
@@ -132,6 +145,7 @@ impl TryFrom<Knobs> for Config {
             pool_label,
             raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO..=day)?,
             debounce: duration("debounce", debounce, Duration::from_secs(10), second..=hour)?,
+            drain: duration("drain", drain, DRAIN, Duration::ZERO..=hour)?,
             certificates,
         })
     }

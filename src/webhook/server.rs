@@ -1,14 +1,18 @@
 //! `POST /mutate` over TLS, for API servers: they keep connections, and speak HTTP/1.1 on purpose (with HTTP/2 one
 //! connection would bring all requests to one replica).
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -50,7 +54,7 @@ struct Limits {
     handshake: Duration,
     /// The API server waits for 2 s itself, and 90 s before it lets go of a connection.
     patience: Patience,
-    /// For the answers that are under way when the server shuts down.
+    /// For the answers that are under way when nobody new is answered any more.
     shutdown: Duration,
 }
 
@@ -61,7 +65,7 @@ impl Default for Limits {
             large_bodies: 4,
             handshake: Duration::from_secs(5),
             patience: Patience { request: Duration::from_secs(5), idle: Duration::from_mins(2) },
-            shutdown: Duration::from_secs(5),
+            shutdown: Duration::from_secs(2),
         }
     }
 }
@@ -79,6 +83,7 @@ struct Shared {
     values: watch::Receiver<Arc<Values>>,
     metrics: WebhookMetrics,
     large_bodies: Semaphore,
+    is_leaving: AtomicBool,
 }
 
 impl Webhook {
@@ -94,7 +99,8 @@ impl Webhook {
         let mut config = server_config(keys);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let limits = Limits::default();
-        let shared = Shared { values, metrics, large_bodies: Semaphore::new(limits.large_bodies) };
+        let large_bodies = Semaphore::new(limits.large_bodies);
+        let shared = Shared { values, metrics, large_bodies, is_leaving: AtomicBool::new(false) };
         Ok(Self {
             listener,
             address,
@@ -109,14 +115,31 @@ impl Webhook {
         self.address
     }
 
-    /// Serves until `shutdown`; then until the requests that are under way are answered, for 5 s at most.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Serves until `shutdown`; then until the requests that are under way are answered, for 2 s at most. From `leaving`
+    /// on each answer is the last of its connection: the next one of that API server leads to another replica.
+    pub async fn run(self, leaving: impl Future<Output = ()>, shutdown: impl Future<Output = ()>) {
         let Self { listener, tls, shared, limits, .. } = self;
-        let router =
-            Router::new().route(PATH, post(mutate).fallback(nothing)).fallback(nothing).with_state(shared);
+        let leave = async {
+            leaving.await;
+            shared.is_leaving.store(true, Ordering::Relaxed);
+            pending::<Infallible>().await
+        };
+        let router = Router::new().route(PATH, post(mutate).fallback(nothing)).fallback(nothing);
+        let router = router.layer(map_response_with_state(Arc::clone(&shared), last_if_leaving));
+        let router = router.with_state(Arc::clone(&shared));
         let serve = |stream, watcher| serve(stream, tls.clone(), router.clone(), watcher, limits);
-        serve_each(listener, (limits.connections, limits.shutdown), shutdown, serve).await;
+        tokio::select! {
+            () = serve_each(listener, (limits.connections, limits.shutdown), shutdown, serve) => {}
+            never = leave => match never {},
+        }
     }
+}
+
+async fn last_if_leaving(State(shared): State<Arc<Shared>>, mut response: Response) -> Response {
+    if shared.is_leaving.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, watcher: Watcher, limits: Limits) {

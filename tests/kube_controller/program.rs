@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use mtu_lab::api_server::ApiServer;
+use mtu_lab::agent::page;
+use mtu_lab::api_server::{ApiServer, Fault};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ impl Program {
                 "it",
             ])
             .args(arguments)
+            .env("MTU_AGENT_DRAIN", "0s")
             .env("KUBECONFIG", server.kubeconfig(None)?)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -60,10 +62,19 @@ impl Program {
         anyhow::bail!("it ended and never logged {message:?}")
     }
 
-    /// Ends it as Kubernetes does; its exit code.
-    async fn terminate(mut self) -> Result<Option<i32>> {
-        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?)
+    }
+
+    /// Its exit code.
+    async fn ended(mut self) -> Result<Option<i32>> {
         spawn_blocking(move || Ok(self.child.wait()?.code())).await?
+    }
+
+    /// Ends it as Kubernetes does; its exit code.
+    async fn terminate(self) -> Result<Option<i32>> {
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await
     }
 }
 
@@ -89,8 +100,8 @@ async fn it_leads_and_on_sigterm_lets_go_of_the_lease() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn pods_are_told_by_its_webhook_what_the_reports_say() -> Result<()> {
+/// A cluster with a webhook configuration.
+async fn cluster_with_webhook() -> Result<ApiServer> {
     let server = cluster().await?;
     server.put(json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -104,27 +115,34 @@ async fn pods_are_told_by_its_webhook_what_the_reports_say() -> Result<()> {
         }],
     }));
     labelled(&server, "ci", None);
-    let mut program = Program::start(&server, &["--webhook-host", "webhook.test"])?;
-    let started = program.until_logged("webhook started")?;
-    let address: SocketAddr = started["listen"].as_str().context("an address")?.parse()?;
-    said(&server, "ci", "1450").await;
-    let is_announced = |object: &Value| object["webhooks"][0]["clientConfig"]["caBundle"].is_string();
-    let announced =
-        server.wait_for_object("MutatingWebhookConfiguration", "", "mtu-agent", is_announced).await;
-    let announced: MutatingWebhookConfiguration = serde_json::from_value(announced)?;
+    Ok(server)
+}
+
+const HOST: [&str; 2] = ["--webhook-host", "webhook.test"];
+
+/// The CA that an API server trusts, as soon as the program serves with a certificate of it.
+async fn trusted(server: &ApiServer, program: &mut Program) -> Result<CertifiedKey> {
+    program.until_logged("the webhook serves with a new certificate")?;
+    let configuration =
+        server.object("MutatingWebhookConfiguration", "", "mtu-agent").context("it is announced before")?;
+    let announced: MutatingWebhookConfiguration = serde_json::from_value(configuration)?;
     let bundle = announced.webhooks.into_iter().flatten().find_map(|it| it.client_config.ca_bundle);
     let authority = CertificateDer::from_pem_slice(&bundle.context("a caBundle")?.0)?;
-    let is_issued = |object: &Value| object["data"]["tls.crt"].as_str().is_some_and(|it| !it.is_empty());
-    server.wait_for_object("Secret", "mtu-agent-controller", "mtu-agent-webhook", is_issued).await;
-    program.until_logged("the webhook serves with a new certificate")?;
-    let trusted = CertifiedKey::new(vec![authority], Arc::clone(&client::new_key()?.key));
-    let mut client = client::Client::connect(address, &trusted).await?;
+    Ok(CertifiedKey::new(vec![authority], Arc::clone(&client::new_key()?.key)))
+}
+
+/// An address that a line of its log tells.
+fn listens(line: &Value) -> Result<SocketAddr> {
+    Ok(line["listen"].as_str().context("an address")?.parse()?)
+}
+
+fn review() -> Value {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": "runner-", "namespace": "ci"},
         "spec": {"containers": [{"name": "dind", "image": "docker:dind"}]},
     });
-    let review = json!({
+    json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
             "uid": "1", "operation": "CREATE", "namespace": "ci", "object": pod, "dryRun": false, "options": null,
@@ -132,12 +150,91 @@ async fn pods_are_told_by_its_webhook_what_the_reports_say() -> Result<()> {
             "resource": {"group": "", "version": "v1", "resource": "pods"},
             "userInfo": {"username": "somebody"},
         },
-    });
-    let response = client.review(&review).await?;
+    })
+}
+
+/// What a pod is told over a new connection.
+async fn told(address: SocketAddr, trusted: &CertifiedKey) -> Result<Value> {
+    let response = client::Client::connect(address, trusted).await?.review(&review()).await?;
     assert_eq!(response["allowed"], true);
     let patch: Value =
         serde_json::from_slice(&serde_json::from_value::<Vec<u8>>(response["patch"].clone())?)?;
-    assert_eq!(patch[0]["value"]["mtu-agent.dev/dind-mtu"], "1450");
+    Ok(patch[0]["value"]["mtu-agent.dev/dind-mtu"].clone())
+}
+
+async fn readiness(address: SocketAddr) -> Result<(bool, String)> {
+    spawn_blocking(move || page(address, "/readyz")).await?
+}
+
+#[tokio::test]
+async fn pods_are_told_by_its_webhook_what_the_reports_say() -> Result<()> {
+    let server = cluster_with_webhook().await?;
+    let mut program = Program::start(&server, &HOST)?;
+    let address = listens(&program.until_logged("webhook started")?)?;
+    said(&server, "ci", "1450").await;
+    let trusted = trusted(&server, &mut program).await?;
+    assert_eq!(told(address, &trusted).await?, "1450");
     assert_eq!(program.terminate().await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_frees_the_lease_at_once_and_answers_whoever_is_still_sent_to_it() -> Result<()> {
+    let server = cluster_with_webhook().await?;
+    let mut program = Program::start(&server, &[&HOST[..], &["--drain", "1h"]].concat())?;
+    let pages = listens(&program.until_logged("controller started")?)?;
+    let address = listens(&program.until_logged("webhook started")?)?;
+    said(&server, "ci", "1450").await;
+    let trusted = trusted(&server, &mut program).await?;
+    assert_eq!(readiness(pages).await?, (true, "ok\n".into()));
+
+    program.signal(Signal::SIGTERM)?;
+    program.until_logged("the Lease is free for another replica")?;
+    assert_eq!(holder(&server), None);
+    assert_eq!(readiness(pages).await?, (false, "it was told to stop\n".into()));
+    assert_eq!(told(address, &trusted).await?, "1450", "Services lead here for some seconds more");
+
+    program.signal(Signal::SIGTERM)?;
+    assert_eq!(program.ended().await?, Some(0), "told twice, it does not wait");
+    assert!(told(address, &trusted).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_sits_at_its_terminal_does_not_wait_for_its_end() -> Result<()> {
+    let server = cluster().await?;
+    let mut program = Program::start(&server, &["--drain", "1h"])?;
+    program.until_logged("webhook started")?;
+    program.signal(Signal::SIGINT)?;
+    assert_eq!(program.ended().await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_certificate_nobody_is_sent_to_its_webhook() -> Result<()> {
+    let server = cluster_with_webhook().await?;
+    server.fail(usize::MAX, Fault::status(403), |request| request.path.ends_with("/secrets"));
+    let mut program = Program::start(&server, &HOST)?;
+    let pages = listens(&program.until_logged("controller started")?)?;
+    said(&server, "ci", "1450").await;
+    let unready = (false, "there is no certificate to serve the webhook with yet\n".to_owned());
+    assert_eq!(readiness(pages).await?, unready, "it leads all the same");
+    server.heal();
+    let _ca = trusted(&server, &mut program).await?;
+    assert_eq!(readiness(pages).await?, (true, "ok\n".into()));
+    assert_eq!(program.terminate().await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_webhook_it_needs_no_certificate_and_has_nobody_to_wait_for() -> Result<()> {
+    let server = cluster().await?;
+    labelled(&server, "ci", None);
+    let mut program = Program::start(&server, &["--certificates", "none", "--drain", "1h"])?;
+    let pages = listens(&program.until_logged("controller started")?)?;
+    said(&server, "ci", "1450").await;
+    assert_eq!(readiness(pages).await?, (true, "ok\n".into()));
+    assert_eq!(program.terminate().await?, Some(0));
+    assert!(!server.requests().iter().any(|request| request.path.contains("/secrets")));
     Ok(())
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
 use kube::CustomResourceExt as _;
 use mtu_agent::controller::Controller;
-use mtu_agent::controller::config::{Config, Knobs};
+use mtu_agent::controller::config::{Certificates, Config, Knobs};
 use mtu_agent::controller::lease::Timing;
 use mtu_agent::domain::fleet::Values;
 use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, CONTROLLER_NAMESPACE, LEASE};
@@ -142,13 +143,15 @@ impl Replica {
         let knobs = Knobs { listen, identity: Some(identity.to_owned()), ..Knobs::default() };
         let mut config = Config::try_from(knobs)?;
         config.debounce = Duration::from_millis(200);
+        config.certificates = Certificates::Nobody;
         change(&mut config);
         let (sender, values) = watch::channel(Arc::default());
         let controller = Controller::bind(config, server.client_of(identity), sender).await?;
         let controller = controller.with_timing(TIMING);
         let (address, leads) = (controller.address(), controller.leads());
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(controller.run(async { drop(stopped.await) }));
+        let stopped = async { drop(stopped.await) }.shared();
+        let ended = tokio::spawn(controller.run(stopped.clone(), stopped));
         Ok(Self { token: identity.to_owned(), address, values, leads, stop, ended })
     }
 

@@ -152,5 +152,5 @@ async fn the_controller_uses_all_that_it_may_do_and_is_refused_nothing() -> Resu
 #[tokio::test]
 async fn so_does_one_that_makes_no_certificates() -> Result<()> {
     run_controller(&with(&["cert-manager"]), "cert-manager").await?;
-    run_controller(&overlay("observe-only"), "cert-manager").await
+    run_controller(&overlay("observe-only"), "none").await
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
+use mtu_agent::controller::config::DRAIN;
 use mtu_agent::publish::kubernetes::names::CONTROLLER_NAMESPACE;
 use serde_json::{Value, json};
 
@@ -74,7 +76,23 @@ fn observe_only_touches_no_pod() {
     assert!(!objects.iter().any(|object| is(object, "MutatingWebhookConfiguration", "")));
     assert!(!objects.iter().any(|object| is(object, "Service", "")));
     find(&objects, "DaemonSet", "");
-    find(&objects, "Deployment", "");
+    let container = &find(&objects, "Deployment", "")["spec"]["template"]["spec"]["containers"][0];
+    let told = json!({"name": "MTU_AGENT_CERTIFICATES", "value": "none"});
+    assert!(
+        items(&container["env"]).contains(&told),
+        "or it would wait for a certificate and never be ready"
+    );
+}
+
+#[test]
+fn the_kubelet_waits_for_a_controller_that_answers_while_services_still_lead_to_it() {
+    let objects = overlay("default");
+    let pod = &find(&objects, "Deployment", "")["spec"]["template"]["spec"];
+    let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().expect("a number"));
+    assert!(
+        grace >= DRAIN + Duration::from_secs(5),
+        "{grace:?}: the answers under way and the Lease take time"
+    );
 }
 
 #[test]

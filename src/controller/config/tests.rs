@@ -23,6 +23,7 @@ fn without_options_the_defaults_count() {
     );
     assert_eq!(hosts(&config), ["mtu-agent-webhook.mtu-agent-controller.svc"]);
     assert_eq!((config.raise_after, config.debounce), (Duration::from_mins(10), Duration::from_secs(10)));
+    assert_eq!(config.drain, Duration::from_secs(10));
     assert_eq!(config.certificates, Certificates::SelfSigned);
 }
 
@@ -41,13 +42,18 @@ fn the_webhook_is_called_by_the_service_of_its_namespace() {
 #[test]
 fn what_cannot_be_is_refused_with_what_to_give() {
     type Change = fn(&mut Knobs);
-    let refused: [(Change, &str); 10] = [
+    let refused: [(Change, &str); 12] = [
         (
             |knobs| knobs.namespace = Some("Upper".into()),
             "namespace is \"Upper\": give the name of a namespace",
         ),
         (|knobs| knobs.namespace = Some(String::new()), "namespace is \"\""),
         (|knobs| knobs.identity = Some("a b".into()), "identity is \"a b\""),
+        (|knobs| knobs.identity = Some("x".repeat(110)), "another of at most 109 bytes"),
+        (
+            |knobs| knobs.drain = Some("a while".into()),
+            "drain is \"a while\": give a duration from 0ns to 3600s",
+        ),
         (|knobs| knobs.pool_label = Some("/pool".into()), "pool_label is \"/pool\""),
         (|knobs| knobs.pool_label = Some("pool/".into()), "pool_label is \"pool/\""),
         (|knobs| knobs.pool_label = Some("a/b/c".into()), "such as mtu-agent.dev/pool"),

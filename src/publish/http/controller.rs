@@ -10,6 +10,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::sync::watch;
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::routes::{health, nothing, now};
 use super::{Pulse, Server};
@@ -21,13 +23,23 @@ use crate::publish::metrics::controller::ControllerMetrics;
 pub struct ControllerStatus {
     metrics: Arc<ControllerMetrics>,
     pulse: Pulse,
-    is_ready: AtomicBool,
+    /// What the webhook is served with; without one every handshake is refused.
+    key: Option<watch::Receiver<Option<Arc<CertifiedKey>>>>,
+    is_listed: AtomicBool,
+    is_leaving: AtomicBool,
 }
 
 impl ControllerStatus {
     /// Not ready yet; the controller's loop is to turn before `due`.
     pub fn new(metrics: Arc<ControllerMetrics>, due: Instant) -> Self {
-        Self { metrics, pulse: Pulse::new(due), is_ready: AtomicBool::new(false) }
+        let (is_listed, is_leaving) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { metrics, pulse: Pulse::new(due), key: None, is_listed, is_leaving }
+    }
+
+    /// Not ready either as long as there is no `key` to serve the webhook with.
+    #[must_use]
+    pub fn with_key(self, key: watch::Receiver<Option<Arc<CertifiedKey>>>) -> Self {
+        Self { key: Some(key), ..self }
     }
 
     /// The controller's loop turned, and is to turn again before `due`.
@@ -35,9 +47,26 @@ impl ControllerStatus {
         self.pulse.turned(due);
     }
 
-    /// All that is followed was listed once. It stays ready when the API server is away: the webhook serves on.
-    pub fn ready(&self) {
-        self.is_ready.store(true, Ordering::Relaxed);
+    /// All that is followed was listed once. It stays so when the API server is away: the webhook serves on.
+    pub fn listed(&self) {
+        self.is_listed.store(true, Ordering::Relaxed);
+    }
+
+    /// The loop turns no more: nobody is to be sent here any longer.
+    pub fn leaves(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    fn unready(&self) -> Option<&'static str> {
+        if self.is_leaving.load(Ordering::Relaxed) {
+            Some("it was told to stop\n")
+        } else if !self.is_listed.load(Ordering::Relaxed) {
+            Some("not all nodes, namespaces and reports are listed yet\n")
+        } else if self.key.as_ref().is_some_and(|key| key.borrow().is_none()) {
+            Some("there is no certificate to serve the webhook with yet\n")
+        } else {
+            None
+        }
     }
 }
 
@@ -60,13 +89,10 @@ async fn metrics(State(status): State<Arc<ControllerStatus>>) -> impl IntoRespon
 }
 
 async fn healthz(State(status): State<Arc<ControllerStatus>>) -> (StatusCode, String) {
-    health(status.pulse.overdue(now()), "controller")
+    let is_leaving = status.is_leaving.load(Ordering::Relaxed);
+    health(status.pulse.overdue(now()).filter(|_| !is_leaving), "controller")
 }
 
 async fn readyz(State(status): State<Arc<ControllerStatus>>) -> (StatusCode, &'static str) {
-    if status.is_ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not all nodes, namespaces and reports are listed yet\n")
-    }
+    status.unready().map_or((StatusCode::OK, "ok\n"), |why| (StatusCode::SERVICE_UNAVAILABLE, why))
 }
