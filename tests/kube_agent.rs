@@ -1,5 +1,7 @@
 //! What the agent asks of the API server, request by request, in virtual time.
 
+#[path = "kube_agent/log.rs"]
+mod log;
 #[path = "kube_agent/opt_ins.rs"]
 mod opt_ins;
 

@@ -6,6 +6,8 @@ mod election;
 mod events;
 #[path = "kube_controller/faults.rs"]
 mod faults;
+#[path = "kube_agent/log.rs"]
+mod log;
 #[path = "kube_controller/program.rs"]
 mod program;
 #[path = "kube_controller/replica.rs"]

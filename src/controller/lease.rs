@@ -7,6 +7,7 @@
 //! The crate also lets go of a lease that has ended without looking whose it is at that moment, and a process may
 //! stand still between any two instructions: [`Leadership::confirm`] asks before each write.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -43,6 +44,10 @@ impl Default for Timing {
 }
 
 impl Timing {
+    fn duration(self) -> Duration {
+        Duration::from_secs(self.duration_seconds.into())
+    }
+
     fn grace(self) -> Duration {
         Duration::from_secs(self.grace_seconds.into())
     }
@@ -57,7 +62,7 @@ impl Timing {
         let renewed =
             lease.renew_time.as_ref().filter(|_| lease.holder_identity.as_deref() == Some(identity))?;
         let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
-        let end = Duration::from_secs(self.duration_seconds.into()).saturating_sub(self.grace() / 2);
+        let end = self.duration().saturating_sub(self.grace() / 2);
         end.checked_sub(age).filter(|left| !left.is_zero())
     }
 }
@@ -120,16 +125,23 @@ impl Election {
 
     /// Never ends. Leaves the manager behind, for the Lease to be let go of.
     async fn take_part(&self, kept: &mut Option<LeaseManager>, leads: &watch::Sender<bool>) {
+        let mut is_failing = false;
         loop {
             // One that met an error would not say again that it leads.
             let ended = match self.manager().await {
-                Ok(manager) => self.follow(kept.insert(manager), leads).await,
+                Ok(manager) => self.follow(kept.insert(manager), leads, &mut is_failing).await,
                 Err(error) => error,
             };
-            if leads.send_replace(false) {
-                warn!(error = %with_sources(&ended), "the Lease cannot be renewed; nothing is written until it is");
+            let (led, error) = (leads.send_replace(false), with_sources(&ended));
+            if std::mem::replace(&mut is_failing, true) {
+                debug!(error, "the Lease can still not be asked");
+            } else if led {
+                warn!(error, "the Lease cannot be renewed; nothing is written until it is");
             } else {
-                debug!(error = %with_sources(&ended), "the Lease cannot be read");
+                warn!(
+                    error,
+                    "the Lease can be neither read nor taken; this replica cannot lead until it can"
+                );
             }
             sleep(RETRY).await;
         }
@@ -143,16 +155,37 @@ impl Election {
     }
 
     /// Ends when the Lease cannot be asked.
-    async fn follow(&self, manager: &LeaseManager, leads: &watch::Sender<bool>) -> LeaseManagerError {
+    async fn follow(
+        &self,
+        manager: &LeaseManager,
+        leads: &watch::Sender<bool>,
+        is_failing: &mut bool,
+    ) -> LeaseManagerError {
         loop {
-            match manager.changed().await {
+            let mut changed = pin!(manager.changed());
+            let changed = tokio::select! {
+                changed = &mut changed => changed,
+                // That it was read says little: it may only be asked for when that of another one has ended.
+                () = sleep(2 * self.timing.duration()), if *is_failing => {
+                    recovered(is_failing);
+                    changed.await
+                }
+            };
+            match changed {
                 Ok(is_leader) => {
+                    recovered(is_failing);
                     info!(identity = self.identity, is_leader, "leadership changed");
                     leads.send_replace(is_leader);
                 }
                 Err(error) => return error,
             }
         }
+    }
+}
+
+fn recovered(is_failing: &mut bool) {
+    if std::mem::take(is_failing) {
+        info!("the Lease can be asked again");
     }
 }
 

@@ -1,8 +1,6 @@
 //! How far pods ask to be tuned: by their annotation, or by the label of their namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,8 +10,8 @@ use mtu_lab::api_server::{Cut, Fault, Recorded};
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
-use tracing::subscriber::{DefaultGuard, set_default};
 
+use super::log::Log;
 use super::{LONG, NODE, PODS, Run, SOON, now};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
@@ -65,33 +63,6 @@ impl Tuning {
             pods.iter().map(|(name, permission)| (format!("uid-{name}"), *permission)).collect();
         let reached = timeout(LONG, self.opt_ins.wait_for(|it| it.pods == expected)).await.is_ok();
         assert!(reached, "{expected:?} is awaited, and {:?} is known", *self.opt_ins.borrow());
-    }
-}
-
-/// What is logged on the thread of the test, which runs all tasks of the agent.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn kept(&self) -> DefaultGuard {
-        let log = self.clone();
-        set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish())
-    }
-
-    fn lines(&self, with: &str) -> Vec<String> {
-        let bytes = self.0.lock().expect("nobody panics with it").clone();
-        let text = String::from_utf8(bytes).expect("it is text");
-        text.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

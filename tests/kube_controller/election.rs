@@ -1,8 +1,18 @@
 //! Two replicas, and never two writers.
 
-use anyhow::Result;
-use mtu_lab::api_server::{ApiServer, Fault};
+use std::future::pending;
+use std::time::Duration;
 
+use anyhow::Result;
+use mtu_agent::controller::lease::{Election, Timing};
+use mtu_agent::publish::kubernetes::names::{CONTROLLER_NAMESPACE, LEASE};
+use mtu_lab::api_server::{ApiServer, Fault, Recorded};
+use serde_json::json;
+use tokio::sync::watch::{self, Receiver};
+use tokio::time::advance;
+use tracing::subscriber::DefaultGuard;
+
+use super::log::Log;
 use super::replica::{Replica, cluster, config_map_writes, holder, labelled, report, said};
 
 /// Two replicas, of which `a` leads and has written.
@@ -103,6 +113,67 @@ async fn an_api_server_that_is_away_longer_than_a_lease_lasts_leaves_one_leader(
     assert!(!*other.leads.borrow());
     a.stop().await?;
     b.stop().await
+}
+
+fn is_of_lease(request: &Recorded) -> bool {
+    request.path.contains("/leases")
+}
+
+/// Waits until the Lease was refused so often.
+async fn refused(server: &ApiServer, times: usize) {
+    let count = |requests: &[Recorded]| {
+        requests.iter().filter(|it| is_of_lease(it) && it.status == Some(403)).count() >= times
+    };
+    server.wait_until("refusals", |requests| count(requests).then_some(())).await;
+}
+
+/// The election alone, in virtual time, of a replica that was refused the Lease for a while; what it logged.
+async fn refused_for_a_while(server: &ApiServer) -> Result<(Log, DefaultGuard, Receiver<bool>)> {
+    let log = Log::default();
+    let kept = log.kept();
+    server.fail(usize::MAX, Fault::status(403), is_of_lease);
+    let client = server.client_in_process_without_retries(None);
+    let election = Election::new(&client, CONTROLLER_NAMESPACE, "a", Timing::default());
+    let (leads, leading) = watch::channel(false);
+    tokio::spawn(election.run(leads, pending()));
+    refused(server, 3).await;
+    let warnings = log.lines("WARN");
+    let [warning] = &warnings[..] else { panic!("one: {warnings:?}") };
+    assert!(warning.contains("the Lease can be neither read nor taken"), "{warning}");
+    assert_eq!(log.lines(ASKED_AGAIN), [""; 0]);
+    server.heal();
+    Ok((log, kept, leading))
+}
+
+const ASKED_AGAIN: &str = "the Lease can be asked again";
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_may_not_have_the_lease_says_so_once_and_says_when_it_may() -> Result<()> {
+    let server = ApiServer::start().await?;
+    let (log, _kept, mut leading) = refused_for_a_while(&server).await?;
+    leading.wait_for(|leads| *leads).await?;
+    assert_eq!((log.lines("WARN").len(), log.lines(ASKED_AGAIN).len()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_one_that_does_not_lead_even_then() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.put(json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": LEASE, "namespace": CONTROLLER_NAMESPACE},
+        "spec": {
+            "holderIdentity": "somebody", "leaseDurationSeconds": 15, "leaseTransitions": 1,
+            "acquireTime": "2100-01-01T00:00:00.000000Z", "renewTime": "2100-01-01T00:00:00.000000Z",
+        },
+    }));
+    let (log, _kept, leading) = refused_for_a_while(&server).await?;
+    while log.lines(ASKED_AGAIN).is_empty() {
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!((log.lines("WARN").len(), *leading.borrow()), (1, false));
+    Ok(())
 }
 
 #[tokio::test]
