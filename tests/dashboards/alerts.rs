@@ -69,6 +69,22 @@ fn each_has_a_unit_test_in_which_it_does_not_fire_fires_and_resolves() {
     }
 }
 
+/// It goes by their domain.
+#[test]
+fn the_alert_about_calls_that_fail_is_about_each_webhook() {
+    let name = "MtuAgentWebhookFailOpen";
+    let rules = rules_file();
+    let alert = alerts(&rules).into_iter().find(|it| it["alert"] == name).expect("it is there");
+    assert!(word(&alert["expr"]).contains(r#"{name=~".+\\.mtu-agent\\.dev"}"#), "{alert}");
+    let configuration: Value =
+        serde_saphyr::from_str(&text("daemonset/base/webhook.yaml")).expect("it is YAML");
+    let webhooks = list(&configuration["webhooks"]);
+    assert!(!webhooks.is_empty());
+    for webhook in webhooks {
+        assert!(word(&webhook["name"]).ends_with(".mtu-agent.dev"), "{webhook}");
+    }
+}
+
 /// The rules file, indented below `spec`.
 fn for_the_operator() -> String {
     let rules = text(RULES);

@@ -17,6 +17,10 @@ const OF_THE_SCRAPE: [&str; 3] = ["job", "instance", "node"];
 /// Made up in an expression, by `label_replace` or `count_values`, or the bound of a bucket.
 const OF_EXPRESSIONS: [&str; 3] = ["object", "mtu", "le"];
 
+/// What others count, and its labels. The API server's is in
+/// <https://kubernetes.io/docs/reference/instrumentation/metrics/>.
+const OF_OTHERS: [(&str, [&str; 2]); 1] = [("apiserver_admission_webhook_fail_open_count", ["name", "type"])];
+
 /// Labels of each sample, with the values that they may have; `None`: any.
 type Samples = BTreeMap<String, BTreeMap<&'static str, Option<&'static [&'static str]>>>;
 
@@ -27,6 +31,8 @@ fn described() -> Vec<Described> {
 fn samples() -> Samples {
     let mut samples = Samples::new();
     samples.insert("up".into(), BTreeMap::new());
+    let of_others = OF_OTHERS.map(|(name, labels)| (name.to_owned(), labels.map(|it| (it, None)).into()));
+    samples.extend(of_others);
     for metric in described() {
         let values = |values| match values {
             Values::Closed(values) => Some(values),
