@@ -111,7 +111,7 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
         None => None,
     };
     let connection = match &told.node_name {
-        Some(node_name) => Some((node_name.clone(), Connection::infer(node_name).await?)),
+        Some(node_name) => Some((node_name.clone(), Connection::infer().await?)),
         None => None,
     };
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()].map(signal).into_iter();

@@ -18,7 +18,6 @@ mod events;
 pub mod lease;
 mod mirror;
 mod pauses;
-mod prompt;
 mod seen;
 mod watch;
 mod write;
@@ -41,7 +40,6 @@ use self::config_maps::{Debounce, State};
 use self::events::Findings;
 use self::lease::{Election, Leadership, Timing};
 use self::mirror::Mirror;
-use self::prompt::prompt;
 use self::seen::{News, NodeReport, SeenConfigMap, SeenNamespace};
 use self::write::{Done, Writer};
 use crate::domain::error::with_sources;
@@ -49,6 +47,7 @@ use crate::domain::fleet::{Fleet, Pool, Values};
 use crate::domain::mtu::LinkMtu;
 use crate::publish::http::controller::ControllerStatus;
 use crate::publish::http::{BindError, Server};
+use crate::publish::kubernetes::client::prompt;
 use crate::publish::metrics::controller::{ConfigMapWrite, ControllerMetrics, EventTold};
 
 /// While changes come one after the other, conclusions are drawn this often.
@@ -118,7 +117,7 @@ impl Controller {
     /// dropped.
     pub fn certify(&self) -> impl Future<Output = ()> + use<> {
         let Config { namespace, webhook_hosts, certificates: maker, .. } = self.config.clone();
-        let client = prompt(&self.client, ANSWER_PATIENCE, &namespace);
+        let client = prompt(&self.client, ANSWER_PATIENCE);
         let (leads, keys, metrics) = (self.leads(), self.keys.clone(), Arc::clone(&self.metrics));
         async move {
             let expiry = tokio::sync::watch::Sender::default();
@@ -152,7 +151,7 @@ impl Controller {
     pub async fn run(self, stop: impl Future<Output = ()>, end: impl Future<Output = ()> + Send + 'static) {
         let key = self.key();
         let Self { config, timing, client, values, leads, metrics, server, .. } = self;
-        let client = prompt(&client, ANSWER_PATIENCE, &config.namespace);
+        let client = prompt(&client, ANSWER_PATIENCE);
         let election = Election::new(&client, &config.namespace, &config.identity, timing);
         let status = ControllerStatus::new(Arc::clone(&metrics), clock() + PATIENCE);
         let status = Arc::new(match key {

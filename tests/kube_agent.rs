@@ -6,13 +6,16 @@ mod log;
 mod opt_ins;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::CustomResourceExt as _;
+use kube::config::AuthInfo;
 use mtu_agent::agent::kubernetes::{Connection, Publishing};
 use mtu_agent::discovery::identity::Identity;
 use mtu_agent::discovery::survey::{Look, Survey};
@@ -25,7 +28,10 @@ use mtu_agent::publish::kubernetes::node_mtu::NodeMtu;
 use mtu_agent::publish::metrics::Metrics;
 use mtu_lab::api_server::{ApiServer, Cut, Fault, Recorded};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::time::{Instant, sleep};
+
+use log::Log;
 
 const NODE: &str = "node-1";
 const OBJECT: &str = "/apis/mtu-agent.dev/v1alpha1/nodemtus/node-1";
@@ -47,6 +53,8 @@ struct Run {
     publishing: Publishing,
     metrics: Arc<Metrics>,
     node_uid: String,
+    /// As the kubelet keeps it.
+    token: NamedTempFile,
 }
 
 impl Run {
@@ -60,18 +68,14 @@ impl Run {
         server.put(serde_json::to_value(NodeMtu::crd())?);
         let node = server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}));
         let node_uid = node["metadata"]["uid"].as_str().expect("it has one").to_owned();
-        let owner = OwnerReference {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            name: NODE.into(),
-            uid: node_uid.clone(),
-            ..OwnerReference::default()
-        };
+        let token = NamedTempFile::new()?;
+        let auth = AuthInfo { token_file: Some(token.path().display().to_string()), ..AuthInfo::default() };
+        write_token(&token, &node_uid)?;
         let client = server.client_in_process_without_retries(None);
         let metrics = Arc::new(Metrics::new());
-        let connection = Connection { client, owner: Some(owner) };
+        let connection = Connection { client, auth };
         let publishing = Publishing::start(connection, NODE, tune, Arc::clone(&metrics), wall);
-        Ok(Self { server, publishing, metrics, node_uid })
+        Ok(Self { server, publishing, metrics, node_uid, token })
     }
 
     /// One that has told this value, and may tell another one at once.
@@ -134,6 +138,13 @@ impl Run {
         })
         .await;
     }
+}
+
+/// A token of a pod on the node that has this uid.
+fn write_token(file: &NamedTempFile, node_uid: &str) -> Result<()> {
+    let claims = json!({"kubernetes.io": {"node": {"name": NODE, "uid": node_uid}}});
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    Ok(fs::write(file.path(), format!("e30.{claims}.e30\n"))?)
 }
 
 /// A host with an uplink of this MTU, and nothing else.
@@ -416,6 +427,41 @@ async fn an_object_that_somebody_deleted_is_made_again() -> Result<()> {
     let expected = [(STATUS, 404), (OBJECT, 201), (STATUS, 200)];
     assert_eq!(run.written()[2..], expected.map(|(path, status)| (path.to_owned(), Some(status))));
     assert_eq!(run.node_mtu()["metadata"]["ownerReferences"][0]["uid"], run.node_uid.as_str());
+    Ok(())
+}
+
+/// An owner that is no more would have the object deleted again and again.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_deleted_and_came_back_owns_it_once_the_token_is_renewed() -> Result<()> {
+    let run = Run::having_told(1400).await?;
+    run.server.delete("Node", "", NODE);
+    run.server.wait_for_absence("NodeMtu", "", NODE).await;
+    let node = run.server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}));
+    let uid = node["metadata"]["uid"].as_str().expect("it has one");
+    assert_ne!(uid, run.node_uid);
+    write_token(&run.token, uid)?;
+    run.tell(1300);
+    run.until_written(5).await;
+    assert_eq!(run.node_mtu()["metadata"]["ownerReferences"][0]["uid"], uid);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_nobody_tells_are_asked_for_again_and_that_is_said_once() -> Result<()> {
+    for (fault, of_watch) in [(Fault::Hang, false), (Fault::Stall, false), (Fault::Hang, true)] {
+        let log = Log::default();
+        let _kept = log.kept();
+        let run = Run::start().await?;
+        run.server.fail(3, fault, move |it| it.path == PODS && it.is_watch() == of_watch);
+        run.add_pod("a", "1450");
+        run.tell(1400);
+        run.server.wait_for_watch(PODS).await;
+        run.add_pod("b", "1450");
+        run.until_pods(&["a", "b"]).await;
+        run.server.wait_for_faults().await;
+        assert_eq!(log.lines("WARN").len(), 1);
+        assert_eq!(log.lines("changes are heard again").len(), 1);
+    }
     Ok(())
 }
 

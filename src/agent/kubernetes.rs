@@ -22,16 +22,15 @@ mod writer;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::config::AuthInfo;
 use kube::{Client, Config};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::crypto::ring;
-use tracing::warn;
 
 use self::follow::Known;
-use self::owner::owner;
+use self::owner::Owner;
 use self::publisher::Publisher;
 use self::writer::Writer;
 use crate::agent::spread::seed;
@@ -39,7 +38,7 @@ use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
 use crate::domain::permission::Permission;
 use crate::domain::steady::SteadyMtu;
-use crate::publish::kubernetes::client::named;
+use crate::publish::kubernetes::client::{named, prompt};
 use crate::publish::kubernetes::node_mtu::report::NodeReport;
 use crate::publish::metrics::Metrics;
 
@@ -58,26 +57,22 @@ pub enum KubernetesError {
 pub struct Connection {
     /// Which retries nothing by itself: a retry would go on with a value that is old by then.
     pub client: Client,
-    /// Who owns what is written.
-    pub owner: Option<OwnerReference>,
+    /// Whose token says by which Node what is written is owned.
+    pub auth: AuthInfo,
 }
 
 impl Connection {
     /// As kubectl finds it: `KUBECONFIG`, `~/.kube/config`, or the files of a pod.
-    pub async fn infer(node_name: &str) -> Result<Self, KubernetesError> {
+    pub async fn infer() -> Result<Self, KubernetesError> {
         // Only one is compiled in; should another crate bring a second one, rustls would not know which to take.
         let _was_installed_before = ring::default_provider().install_default();
         let config = Config::infer().await.map_err(|error| KubernetesError::Config(Box::new(error)))?;
         let mut config = named(config);
         config.default_retry = false;
         config.connect_timeout = Some(writer::PATIENCE);
-        let owner = owner(&config.auth_info, node_name);
-        let owner = owner.inspect_err(|error| {
-            let error = crate::domain::error::with_sources(error);
-            warn!(%error, "the NodeMtu has no owner, and stays when its node goes");
-        });
+        let auth = config.auth_info.clone();
         let client = Client::try_from(config).map_err(|error| KubernetesError::Client(Box::new(error)))?;
-        Ok(Self { client, owner: owner.ok() })
+        Ok(Self { client, auth })
     }
 }
 
@@ -99,22 +94,23 @@ impl Publishing {
         metrics: Arc<Metrics>,
         wall: fn() -> Timestamp,
     ) -> Self {
-        let Connection { client, owner } = connection;
+        let Connection { client, auth } = connection;
         let (reports, latest) = watch::channel(None);
         let (pods, known_pods) = watch::channel(Known::default());
         let (asked, opt_ins) = watch::channel(OptIns::default());
-        let writer = Writer::new(client.clone(), node_name, owner);
+        let writer = Writer::new(client.clone(), Owner::new(auth, node_name));
         let publisher = Publisher::new(writer, node_name, metrics, wall);
+        let watched = prompt(&client, writer::PATIENCE);
         let mut tasks = JoinSet::new();
         tasks.spawn(publisher.run(latest, known_pods.clone()));
         let labels = (tune > Permission::Observe).then(|| {
             let (labels, known) = watch::channel(Known::default());
-            let follow = namespaces::follow(client.clone(), node_name.to_owned(), labels);
+            let follow = namespaces::follow(watched.clone(), node_name.to_owned(), labels);
             tasks.spawn(apart(node_name, "namespaces", follow));
             known
         });
         tasks.spawn(opt_ins::keep(known_pods, labels, asked));
-        let follow = pods::follow(client, node_name.to_owned(), pods);
+        let follow = pods::follow(watched, node_name.to_owned(), pods);
         tasks.spawn(apart(node_name, "pods", follow));
         Self { reports, opt_ins, _tasks: tasks }
     }

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::prompt::prompt;
 use super::{clock, wall};
 use crate::domain::error::with_sources;
+use crate::publish::kubernetes::client::prompt;
 use crate::publish::kubernetes::names::LEASE;
 
 /// Until a request for the Lease is tried again.
@@ -96,7 +96,7 @@ pub enum Unconfirmed {
 impl Election {
     /// For the Lease in `namespace`, as `identity`.
     pub fn new(client: &Client, namespace: &str, identity: &str, timing: Timing) -> Self {
-        let client = prompt(client, timing.patience(), namespace);
+        let client = prompt(client, timing.patience());
         Self { client, namespace: namespace.into(), identity: identity.into(), timing }
     }
 

@@ -6,6 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::config::AuthInfo;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use tracing::warn;
+
+use crate::domain::error::with_sources;
 
 /// Why no owner is known. The NodeMtu is then published without, and outlives its node.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +44,47 @@ struct Node {
     uid: String,
 }
 
-/// The owner of this node's NodeMtu.
-pub(super) fn owner(auth: &AuthInfo, node_name: &str) -> Result<OwnerReference, NoOwner> {
+/// The owner of this node's NodeMtu, as the token of the moment has it: the kubelet renews that long before it ends, and
+/// a Node that was deleted and came back has another uid.
+pub(super) struct Owner {
+    auth: AuthInfo,
+    node_name: String,
+    last: Option<OwnerReference>,
+    is_unknown: bool,
+}
+
+impl Owner {
+    pub(super) fn new(auth: AuthInfo, node_name: &str) -> Self {
+        Self { auth, node_name: node_name.to_owned(), last: None, is_unknown: false }
+    }
+
+    pub(super) fn node_name(&self) -> &str {
+        &self.node_name
+    }
+
+    /// Where it cannot be told, the last one; that is said once.
+    pub(super) fn now(&mut self) -> Option<&OwnerReference> {
+        match owner(&self.auth, &self.node_name) {
+            Ok(owner) => {
+                self.last = Some(owner);
+                self.is_unknown = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unknown, true) {
+                    let error = with_sources(&error);
+                    if self.last.is_some() {
+                        warn!(error, "which Node owns the NodeMtu cannot be told; it stays as it was");
+                    } else {
+                        warn!(error, "the NodeMtu has no owner, and stays when its node goes");
+                    }
+                }
+            }
+        }
+        self.last.as_ref()
+    }
+}
+
+fn owner(auth: &AuthInfo, node_name: &str) -> Result<OwnerReference, NoOwner> {
     let token = match (&auth.token, &auth.token_file) {
         (Some(token), _) => token.expose_secret().to_owned(),
         (None, Some(path)) => {
@@ -102,6 +144,21 @@ mod tests {
         let path = Some(file.path().display().to_string());
         let auth = AuthInfo { token_file: path, ..AuthInfo::default() };
         assert_eq!(owner(&auth, "node-1").unwrap().uid, "u-1");
+    }
+
+    #[test]
+    fn it_is_read_anew_each_time_and_the_last_one_stays_when_it_cannot_be() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = Some(file.path().display().to_string());
+        let mut owner = Owner::new(AuthInfo { token_file: path, ..AuthInfo::default() }, "node-1");
+        let mut uid = |says: &str| {
+            std::fs::write(file.path(), says).unwrap();
+            owner.now().map(|owner| owner.uid.clone())
+        };
+        assert_eq!(uid(""), None);
+        assert_eq!(uid(&token(BOUND)).as_deref(), Some("u-1"));
+        assert_eq!(uid(&token(&BOUND.replace("u-1", "u-2"))).as_deref(), Some("u-2"));
+        assert_eq!(uid("").as_deref(), Some("u-2"));
     }
 
     #[test]

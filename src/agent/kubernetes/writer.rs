@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use axum::http::Request as Message;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
 use kube::core::{Request, Status};
@@ -13,6 +12,7 @@ use kube::{Api, Client, Resource as _};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::owner::Owner;
 use crate::publish::kubernetes::names::AGENT_MANAGER;
 use crate::publish::kubernetes::node_mtu::{NodeMtu, NodeMtuStatus};
 use crate::publish::kubernetes::outcome::PublishResult;
@@ -66,26 +66,25 @@ impl WriteError {
 pub(super) struct Writer {
     client: Client,
     node_mtus: Request,
-    node_name: String,
-    owner: Option<OwnerReference>,
+    owner: Owner,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, node_name: &str, owner: Option<OwnerReference>) -> Self {
+    pub(super) fn new(client: Client, owner: Owner) -> Self {
         let node_mtus = Request::new(Api::<NodeMtu>::all(client.clone()).resource_url());
-        Self { client, node_mtus, node_name: node_name.to_owned(), owner }
+        Self { client, node_mtus, owner }
     }
 
     /// Makes the object, or has it as it should be. It is named and owned by its node: what an apply does not repeat
     /// is taken away.
-    pub(super) async fn apply_object(&self) -> Result<(), WriteError> {
+    pub(super) async fn apply_object(&mut self) -> Result<(), WriteError> {
         let mut object = self.object();
         object["spec"] = json!({});
-        if let Some(owner) = &self.owner {
+        if let Some(owner) = self.owner.now() {
             object["metadata"]["ownerReferences"] = json!([owner]);
         }
         let request = "apply the NodeMtu";
-        let made = self.node_mtus.patch(&self.node_name, &params(), &Patch::Apply(object));
+        let made = self.node_mtus.patch(self.owner.node_name(), &params(), &Patch::Apply(object));
         self.send(request, made.map_err(|source| WriteError::Unmade { request, source })?).await
     }
 
@@ -95,13 +94,13 @@ impl Writer {
         object["status"] = json!(status);
         let request = "apply the status of the NodeMtu";
         let patch = Patch::Apply(object);
-        let made = self.node_mtus.patch_subresource("status", &self.node_name, &params(), &patch);
+        let made = self.node_mtus.patch_subresource("status", self.owner.node_name(), &params(), &patch);
         self.send(request, made.map_err(|source| WriteError::Unmade { request, source })?).await
     }
 
     fn object(&self) -> Value {
         let (api_version, kind) = (NodeMtu::api_version(&()), NodeMtu::kind(&()));
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": self.node_name}})
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": self.owner.node_name()}})
     }
 
     /// Sends it and reads the whole answer, so that the connection can be used again.

@@ -16,6 +16,8 @@ pub enum Fault {
     },
     /// It is not answered until [`super::ApiServer::release`], and then as usual.
     Hang,
+    /// It is done, and half of the answer comes; the rest never does.
+    Stall,
     /// The connection is reset, and nothing is done.
     Reset,
     /// It is done, and the connection is reset instead of an answer.

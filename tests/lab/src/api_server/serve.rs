@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
@@ -33,7 +33,7 @@ use super::{
     handle::{Reply, wants_metadata},
     record::Recorded,
     state::Shared,
-    stream,
+    stream as events,
 };
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -51,7 +51,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Bytes>) -> io::
         Ok((state.requests.len() - 1, fault, state.releases))
     })?;
     match fault {
-        None | Some(Fault::AnswerLost) => {}
+        None | Some(Fault::AnswerLost | Fault::Stall) => {}
         Some(Fault::Status { code, retry_after }) => {
             let failure = Failure::new(code, "it was asked to fail").retry_after(retry_after);
             return Ok(shared.change(|state| {
@@ -78,7 +78,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Bytes>) -> io::
                 json(code, &object, &[warned, warnings].concat())
             }
             Ok((Reply::Watch(watch), _)) => {
-                let events = stream::begin(&shared, state, &request, watch, wants_metadata(&request));
+                let events = events::begin(&shared, state, &request, watch, wants_metadata(&request));
                 with_status(200).body(StreamBody::new(events.map_ok(Frame::data)).boxed_unsync())
             }
             Err(failure) => Ok(refusal(&failure)),
@@ -89,10 +89,20 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Bytes>) -> io::
         recorded.status = Some(response.status().as_u16());
         response
     });
-    if fault == Some(Fault::AnswerLost) {
-        return Err(io::ErrorKind::ConnectionReset.into());
+    match fault {
+        Some(Fault::AnswerLost) => Err(io::ErrorKind::ConnectionReset.into()),
+        Some(Fault::Stall) => stall(response).await,
+        None | Some(Fault::Status { .. } | Fault::Reset | Fault::Hang) => Ok(response),
     }
-    Ok(response)
+}
+
+/// The same answer, with half of its body and no end.
+async fn stall(response: Response<Body>) -> io::Result<Response<Body>> {
+    let (parts, body) = response.into_parts();
+    let whole = body.collect().await?.to_bytes();
+    let half = Ok(Frame::data(whole.slice(..whole.len() / 2)));
+    let body = StreamBody::new(stream::iter([half]).chain(stream::pending()));
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
 fn with_status(code: u16) -> http::response::Builder {
