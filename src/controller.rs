@@ -23,6 +23,7 @@ mod watch;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -203,6 +204,8 @@ struct Work {
     next_write: Option<Instant>,
     foreign: BTreeSet<String>,
     findings: Findings,
+    /// Since the findings were listed.
+    are_pods_changed: bool,
 }
 
 /// What was concluded last.
@@ -210,6 +213,17 @@ struct Folded {
     at: Instant,
     pools: BTreeMap<String, Pool>,
     values: Arc<Values>,
+}
+
+impl Folded {
+    fn state<'a>(
+        &'a self,
+        namespaces: &'a Mirror<SeenNamespace>,
+        config_maps: &'a Mirror<SeenConfigMap>,
+    ) -> State<'a> {
+        let (namespaces, found) = (namespaces.known(), config_maps.known());
+        State { values: &self.values, pools: &self.pools, namespaces, found }
+    }
 }
 
 impl Work {
@@ -240,6 +254,7 @@ impl Work {
             next_write: None,
             foreign: BTreeSet::new(),
             findings: Findings::new(),
+            are_pods_changed: true,
         }
     }
 
@@ -274,7 +289,10 @@ impl Work {
 
     fn take(&mut self, news: News) {
         self.is_changed |= match news {
-            News::NodeMtus(change) => self.reports.take(change),
+            News::NodeMtus(change) => {
+                self.are_pods_changed |= events::may_change(self.reports.known(), &change);
+                self.reports.take(change)
+            }
             News::Nodes(change) => self.nodes.take(change),
             News::Namespaces(change) => self.namespaces.take(change),
             News::ConfigMaps(change) => self.config_maps.take(change),
@@ -340,8 +358,19 @@ impl Work {
 
     /// What is to be done may be something else now.
     fn plan(&mut self, now: Instant) {
+        let Some(folded) = &self.folded else { return };
+        let state = folded.state(&self.namespaces, &self.config_maps);
+        self.debounce.changed(&state);
+        let foreign = state.foreign();
+        for namespace in foreign.difference(&self.foreign) {
+            warn!(namespace, "a ConfigMap dind-mtu is somebody else's: it is left alone");
+        }
+        self.metrics.observe_foreign(foreign.len());
+        self.foreign = foreign;
         self.next_write = Some(now);
-        self.findings.list(self.reports.known());
+        if take(&mut self.are_pods_changed) {
+            self.findings.list(self.reports.known());
+        }
     }
 
     fn lead(&mut self, now: Instant, is_leader: bool) {
@@ -354,6 +383,7 @@ impl Work {
             self.writes = JoinSet::new();
             self.debounce.abandon();
             self.findings.abandon();
+            self.are_pods_changed = true;
             self.next_write = None;
         }
     }
@@ -362,19 +392,7 @@ impl Work {
     fn write_if_due(&mut self, now: Instant) {
         let Some(folded) = self.folded.as_ref().filter(|_| self.is_leader) else { return };
         if self.next_write.is_some_and(|due| due <= now) {
-            let state = State {
-                values: &folded.values,
-                pools: &folded.pools,
-                namespaces: self.namespaces.known(),
-                found: self.config_maps.known(),
-            };
-            let due = self.debounce.due(now, &state);
-            let foreign = state.foreign();
-            for namespace in foreign.difference(&self.foreign) {
-                warn!(namespace, "a ConfigMap dind-mtu is somebody else's: it is left alone");
-            }
-            self.metrics.observe_foreign(foreign.len());
-            self.foreign = foreign;
+            let due = self.debounce.due(now, &folded.state(&self.namespaces, &self.config_maps));
             self.next_write = due.next;
             for (namespace, write) in due.writes {
                 self.writes.spawn(self.writer.clone().config_map(namespace, write));

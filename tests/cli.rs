@@ -62,7 +62,7 @@ fn bad_usage_is_64_says_what_is_wrong_and_prints_no_data() {
         (&["controller", "--debounce", "0s"], "debounce is \"0s\": give a duration from 1s to"),
         (&["controller", "--namespace", "Upper"], "namespace is \"Upper\": give the name"),
         (&["controller", "--webhook-host", "a b"], "--webhook-host takes a DNS name or an IP address"),
-        (&["controller", "--certificates", "none"], "self-signed, cert-manager"),
+        (&["controller", "--certificates", "somebody"], "self-signed, cert-manager"),
         (&[], "Usage"),
     ] {
         let (code, stdout, stderr) = run(arguments);

@@ -7,7 +7,7 @@
 //! somebody else's ─────────────────► leave it, whatever the label
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -122,20 +122,32 @@ impl State<'_> {
         })
     }
 
-    fn writes(&self) -> impl Iterator<Item = (&str, Write)> {
+    /// All in which something may have to be written.
+    fn names(&self) -> impl Iterator<Item = &String> {
         let wanting = self.namespaces.iter().filter(|(_, namespace)| namespace.wants_config_map);
-        let names: BTreeSet<_> = wanting.map(|(name, _)| name).chain(self.found.keys()).collect();
-        names.into_iter().filter_map(|name| Some((name.as_str(), self.write(name)?)))
+        wanting.map(|(name, _)| name).chain(self.found.keys())
     }
 }
 
 /// When each ConfigMap may be written again.
+///
+/// Each is looked at once for a change, and once when it may be written again; no more are looked at than can be
+/// written.
+///
+/// ```text
+/// change ─► open ─► begun ─► rests for a window ─► open
+///            └────► says what it should
+/// ```
 #[derive(Debug)]
 pub(super) struct Debounce {
     window: Duration,
-    /// When each was written last, for as long as that matters.
-    written: BTreeMap<String, Instant>,
+    /// To be looked at.
+    open: BTreeSet<String>,
     busy: BTreeSet<String>,
+    /// Written within the last window.
+    resting: BTreeSet<String>,
+    /// The same with when each was, the first one in front.
+    written: VecDeque<(Instant, String)>,
 }
 
 /// What to do now, and when to ask again.
@@ -148,30 +160,41 @@ pub(super) struct Due {
 impl Debounce {
     /// Each is written at most once in `window`, and the first time at once.
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, written: BTreeMap::new(), busy: BTreeSet::new() }
+        let (open, busy, resting) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { window, open, busy, resting, written: VecDeque::new() }
+    }
+
+    /// Any of them may have to say something else now.
+    pub(super) fn changed(&mut self, state: &State<'_>) {
+        self.open = state.names().filter(|name| !self.resting.contains(*name)).cloned().collect();
     }
 
     /// What is to be written now; that is taken as begun.
     pub(super) fn due(&mut self, now: Instant, state: &State<'_>) -> Due {
-        self.written.retain(|_, written| now < *written + self.window);
-        let mut due = Due::default();
-        for (namespace, write) in state.writes() {
-            if self.busy.contains(namespace) {
-                continue;
-            }
-            if let Some(written) = self.written.get(namespace) {
-                let next = *written + self.window;
-                due.next = Some(due.next.map_or(next, |earlier| earlier.min(next)));
-            } else if self.busy.len() < MOST_AT_ONCE {
-                self.busy.insert(namespace.to_owned());
-                self.written.insert(namespace.to_owned(), now);
-                due.writes.push((namespace.to_owned(), write));
+        while let Some((_, rested)) = self.written.pop_front_if(|(written, _)| *written + self.window <= now)
+        {
+            self.resting.remove(&rested);
+            self.open.insert(rested);
+        }
+        let mut writes = Vec::new();
+        let mut under_way = Vec::new();
+        while self.busy.len() < MOST_AT_ONCE
+            && let Some(namespace) = self.open.pop_first()
+        {
+            if self.busy.contains(&namespace) {
+                under_way.push(namespace);
+            } else if let Some(write) = state.write(&namespace) {
+                self.busy.insert(namespace.clone());
+                self.resting.insert(namespace.clone());
+                self.written.push_back((now, namespace.clone()));
+                writes.push((namespace, write));
             }
         }
-        due
+        self.open.extend(under_way);
+        Due { writes, next: self.written.front().map(|(written, _)| *written + self.window) }
     }
 
-    /// A write ended, well or not.
+    /// A write ended, well or not. What is open may go on.
     pub(super) fn done(&mut self, namespace: &str) {
         self.busy.remove(namespace);
     }

@@ -10,10 +10,13 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::core::ObjectMeta;
 
+use super::mirror::Change;
 use super::seen::NodeReport;
 use crate::domain::mtu::LinkMtu;
 use crate::publish::kubernetes::node_mtu::ReportedPod;
 
+/// Further findings wait until these are told, which takes a minute and a half.
+const MOST_PENDING: usize = 1000;
 /// Ten in a second: thousands of findings at once must not flood the API server.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// After one that could not be told.
@@ -87,8 +90,10 @@ pub(super) type Key = (String, Finding);
 /// Which findings are to be told, and which have been.
 #[derive(Debug)]
 pub(super) struct Findings {
-    /// The node of each that is not told yet.
+    /// The node of each that is not told yet; [`MOST_PENDING`] at most.
     pending: BTreeMap<Key, String>,
+    /// There are more.
+    is_cut: bool,
     /// No more than is listed now.
     told: BTreeSet<Key>,
     next: Option<Instant>,
@@ -97,22 +102,19 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new() -> Self {
-        Self { pending: BTreeMap::new(), told: BTreeSet::new(), next: None, is_busy: false }
+        let (pending, told) = (BTreeMap::new(), BTreeSet::new());
+        Self { pending, is_cut: false, told, next: None, is_busy: false }
     }
 
     /// Takes what is listed now. What is listed no more is neither told nor remembered.
     pub(super) fn list(&mut self, reports: &BTreeMap<String, NodeReport>) {
-        let mut listed = BTreeMap::new();
-        for (node, report) in reports.iter().filter(|(_, report)| report.report.dind_mtu.is_some()) {
-            for pod in report.pods.iter().filter(|pod| can_be_told(pod)) {
-                for finding in Finding::ALL.into_iter().filter(|finding| finding.is_in(pod)) {
-                    listed.insert((pod.uid.clone(), finding), node.clone());
-                }
-            }
-        }
-        self.told.retain(|key| listed.contains_key(key));
-        listed.retain(|key, _| !self.told.contains(key));
-        self.pending = listed;
+        let listed: BTreeMap<(&str, Finding), &str> = listed(reports).collect();
+        self.told.retain(|(uid, finding)| listed.contains_key(&(uid.as_str(), *finding)));
+        let untold = listed.into_iter().map(|((uid, finding), node)| ((uid.to_owned(), finding), node));
+        let mut untold = untold.filter(|(key, _)| !self.told.contains(key));
+        let pending = untold.by_ref().take(MOST_PENDING).map(|(key, node)| (key, node.to_owned()));
+        self.pending = pending.collect();
+        self.is_cut = untold.next().is_some();
     }
 
     /// The next one to tell, if it is time; it is then taken as under way.
@@ -122,6 +124,9 @@ impl Findings {
         reports: &BTreeMap<String, NodeReport>,
     ) -> Option<(Key, Told)> {
         while !self.is_busy && self.next.is_none_or(|next| next <= now) {
+            if self.pending.is_empty() && self.is_cut {
+                self.list(reports);
+            }
             let (key, node) = self.pending.pop_first()?;
             let Some(told) = told(&key, &node, reports) else { continue };
             self.is_busy = true;
@@ -133,7 +138,7 @@ impl Findings {
 
     /// When there is something to tell again.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.next.filter(|_| !self.is_busy && !self.pending.is_empty())
+        self.next.filter(|_| !self.is_busy && (self.is_cut || !self.pending.is_empty()))
     }
 
     /// It was told, or never can be.
@@ -153,6 +158,30 @@ impl Findings {
     /// Another replica tells from now on.
     pub(super) fn abandon(&mut self) {
         *self = Self::new();
+    }
+}
+
+/// What is listed, with the node of each.
+fn listed(reports: &BTreeMap<String, NodeReport>) -> impl Iterator<Item = ((&str, Finding), &str)> {
+    let told = reports.iter().filter(|(_, report)| report.report.dind_mtu.is_some());
+    let pods = told.flat_map(|(node, report)| report.pods.iter().map(move |pod| (node.as_str(), pod)));
+    pods.filter(|(_, pod)| can_be_told(pod)).flat_map(|(node, pod)| {
+        let findings = Finding::ALL.into_iter().filter(|finding| finding.is_in(pod));
+        findings.map(move |finding| ((pod.uid.as_str(), finding), node))
+    })
+}
+
+/// Whether something else may be listed after this change: most reports only say that they are new.
+pub(super) fn may_change(known: &BTreeMap<String, NodeReport>, change: &Change<NodeReport>) -> bool {
+    fn said(report: &NodeReport) -> (Option<LinkMtu>, &[ReportedPod]) {
+        (report.report.dind_mtu, &report.pods)
+    }
+    match change {
+        Change::Listing => false,
+        Change::Listed(name, report) | Change::Set(name, report) => {
+            known.get(name).map(said) != report.as_ref().map(said)
+        }
+        Change::Complete | Change::Gone(_) => true,
     }
 }
 

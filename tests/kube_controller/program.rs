@@ -121,7 +121,7 @@ async fn cluster_with_webhook() -> Result<ApiServer> {
 const HOST: [&str; 2] = ["--webhook-host", "webhook.test"];
 
 /// The CA that an API server trusts, as soon as the program serves with a certificate of it.
-async fn trusted(server: &ApiServer, program: &mut Program) -> Result<CertifiedKey> {
+fn trusted(server: &ApiServer, program: &mut Program) -> Result<CertifiedKey> {
     program.until_logged("the webhook serves with a new certificate")?;
     let configuration =
         server.object("MutatingWebhookConfiguration", "", "mtu-agent").context("it is announced before")?;
@@ -172,7 +172,7 @@ async fn pods_are_told_by_its_webhook_what_the_reports_say() -> Result<()> {
     let mut program = Program::start(&server, &HOST)?;
     let address = listens(&program.until_logged("webhook started")?)?;
     said(&server, "ci", "1450").await;
-    let trusted = trusted(&server, &mut program).await?;
+    let trusted = trusted(&server, &mut program)?;
     assert_eq!(told(address, &trusted).await?, "1450");
     assert_eq!(program.terminate().await?, Some(0));
     Ok(())
@@ -185,7 +185,7 @@ async fn who_is_told_to_stop_frees_the_lease_at_once_and_answers_whoever_is_stil
     let pages = listens(&program.until_logged("controller started")?)?;
     let address = listens(&program.until_logged("webhook started")?)?;
     said(&server, "ci", "1450").await;
-    let trusted = trusted(&server, &mut program).await?;
+    let trusted = trusted(&server, &mut program)?;
     assert_eq!(readiness(pages).await?, (true, "ok\n".into()));
 
     program.signal(Signal::SIGTERM)?;
@@ -220,7 +220,7 @@ async fn without_a_certificate_nobody_is_sent_to_its_webhook() -> Result<()> {
     let unready = (false, "there is no certificate to serve the webhook with yet\n".to_owned());
     assert_eq!(readiness(pages).await?, unready, "it leads all the same");
     server.heal();
-    let _ca = trusted(&server, &mut program).await?;
+    let _ca = trusted(&server, &mut program)?;
     assert_eq!(readiness(pages).await?, (true, "ok\n".into()));
     assert_eq!(program.terminate().await?, Some(0));
     Ok(())

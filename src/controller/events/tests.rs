@@ -127,6 +127,40 @@ fn thousands_are_told_ten_in_a_second() {
 }
 
 #[test]
+fn however_many_there_are_few_wait_and_all_are_told_once() {
+    let pods = (0..=MOST_PENDING * 2).map(|number| pod(&format!("pod-{number}"), None, 1)).collect();
+    let reports = reports(pods);
+    let (mut findings, mut now) = (Findings::new(), origin());
+    findings.list(&reports);
+    let mut all = BTreeSet::new();
+    while let Some((key, _)) = findings.due(now, &reports) {
+        assert!(findings.pending.len() < MOST_PENDING);
+        assert!(all.insert(key.clone()), "{key:?} is told twice");
+        findings.told(key);
+        now = findings.poll_timeout().unwrap_or(now);
+    }
+    assert_eq!((all.len(), findings.poll_timeout()), (MOST_PENDING * 2 + 1, None));
+}
+
+#[test]
+fn only_another_value_or_other_pods_make_it_look_again() {
+    let known = reports(vec![pod("a", None, 1)]);
+    let same = known["node-1"].clone();
+    let newer = Report { old_from: origin() + BREATHER, ..same.report.clone() };
+    let newer = NodeReport { report: newer, ..same.clone() };
+    let other_value = Report { dind_mtu: useful(1300), ..same.report.clone() };
+    let other_value = NodeReport { report: other_value, ..same.clone() };
+    let other_pods = NodeReport { pods: vec![pod("a", None, 2)], ..same };
+    let may_change = |node: &str, report| may_change(&known, &Change::Set(node.into(), report));
+    assert!(!may_change("node-1", Some(newer)));
+    assert!(may_change("node-1", Some(other_value)));
+    assert!(may_change("node-1", Some(other_pods.clone())));
+    assert!(may_change("node-1", None));
+    assert!(may_change("node-2", Some(other_pods)));
+    assert!(!may_change("node-2", None));
+}
+
+#[test]
 fn one_that_failed_is_tried_again_after_a_pause() {
     let (reports, start) = (reports(vec![pod("a", None, 1)]), origin());
     let mut findings = Findings::new();
