@@ -46,9 +46,7 @@ fn as_grafana_asks(expression: &str) -> String {
 /// What a node of which the agent tunes nothing has no data of.
 const NOT_TUNED: &str = "nothing is tuned by the agent";
 /// What has no data on a node that is observed, and why.
-const WITHOUT_DATA: [(&str, &str); 16] = [
-    ("delivery: Answers of the webhook", "nobody asks it"),
-    ("delivery: Dockerds recognised", "nobody asks the webhook"),
+const WITHOUT_DATA: [(&str, &str); 14] = [
     ("delivery: MTU changes", "the value does not change"),
     ("delivery: Nodes by pool", "no report is refused"),
     ("delivery: Oldest NodeMtus", "the agent publishes to its host alone"),

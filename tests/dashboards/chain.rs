@@ -42,8 +42,8 @@ fn the_bars_turn_red_above_the_safe_mtu_that_is_shown() {
     let options = &transformation["options"];
     let limit = query(&chain, word(&options["configRefId"]));
     assert!(limit.contains(&format!("count_values(\"safe\", {safe})")), "{limit}");
-    // Whole numbers are below or above both. Before Grafana 12 there is green beneath the first step, and both of
-    // them are red; from then on there is nothing beneath, and the first is what everything below it gets.
+    // A whole number is below both or above both. Older versions of Grafana put green beneath the first step, and make
+    // both red; later ones put nothing there, and what is below the first step gets its colour.
     let steps = [("green_below", "$1.1", "green"), ("red_above", "$1.5", "red")];
     for (label, value, _) in steps {
         assert!(limit.contains(&format!("\"{label}\", \"{value}\", \"safe\", \"(.+)\"")), "{label}: {limit}");
