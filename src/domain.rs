@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod damper;
 pub mod dockers;
+pub mod duration;
 pub mod encap;
 pub mod error;
 pub mod evidence;

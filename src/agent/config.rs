@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use jiff::SignedDuration;
 use serde::Deserialize;
 
+use crate::domain::duration::{DurationError, duration};
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::{NoPermission, Permission};
 use crate::probes::resolve::{Target, TargetError};
@@ -112,18 +112,9 @@ pub enum ConfigError {
     /// A word that names no permission.
     #[error("tune")]
     Tune(#[source] NoPermission),
-    /// A duration that is none, or is out of range.
-    #[error("{knob} is {value:?}: give a duration from {least:?} to {most:?}, such as 90s, 10m or 1h 30m")]
-    Duration {
-        /// Which.
-        knob: &'static str,
-        /// What was given.
-        value: String,
-        /// The least that is allowed.
-        least: Duration,
-        /// The most that is allowed.
-        most: Duration,
-    },
+    /// A duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
     /// It cannot change while the agent runs.
     #[error(
         "{knob} changed, which takes a restart of the agent: everything else of the new configuration is refused too"
@@ -141,7 +132,7 @@ impl ConfigError {
             Self::Read { .. } => "read",
             Self::Syntax { .. } => "syntax",
             Self::Target { .. } | Self::TooManyTargets { .. } => "targets",
-            Self::MaxDindMtu { .. } | Self::Duration { .. } => "range",
+            Self::MaxDindMtu { .. } | Self::Duration(_) => "range",
             Self::Tune(_) => "tune",
             Self::NeedsRestart { .. } => "restart",
         }
@@ -190,14 +181,13 @@ impl TryFrom<Knobs> for Config {
             targets: self::targets(&targets.unwrap_or_default())?,
             max_dind_mtu: max_dind,
             max_tuned_mtu: if max_dind_mtu.is_some() { max_dind } else { LinkMtu::LARGEST_USEFUL },
-            raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO, day)?,
-            probe_interval: duration("probe_interval", probe_interval, Duration::from_mins(1), second, day)?,
+            raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO..=day)?,
+            probe_interval: duration("probe_interval", probe_interval, Duration::from_mins(1), second..=day)?,
             resync_interval: duration(
                 "resync_interval",
                 resync_interval,
                 Duration::from_mins(5),
-                second,
-                day,
+                second..=day,
             )?,
             listen: listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9817))),
             metrics_listen,
@@ -242,19 +232,6 @@ fn targets(texts: &[String]) -> Result<Vec<Target>, ConfigError> {
         }
     }
     Ok(targets)
-}
-
-fn duration(
-    knob: &'static str,
-    text: Option<String>,
-    default: Duration,
-    least: Duration,
-    most: Duration,
-) -> Result<Duration, ConfigError> {
-    let Some(value) = text else { return Ok(default) };
-    let parsed = value.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let allowed = parsed.filter(|duration| (least..=most).contains(duration));
-    allowed.ok_or(ConfigError::Duration { knob, value, least, most })
 }
 
 #[cfg(test)]

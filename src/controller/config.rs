@@ -3,9 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use super::certificates::{Hosts, HostsError};
+use crate::domain::duration::{DurationError, duration};
 use crate::kernel::host;
 use crate::publish::kubernetes::names::{CONTROLLER_NAMESPACE, POOL_LABEL, WEBHOOK_SERVICE};
 
@@ -96,18 +95,9 @@ pub enum ConfigError {
     /// A name that cannot be in a certificate.
     #[error(transparent)]
     WebhookHosts(#[from] HostsError),
-    /// A duration that is none, or is out of range.
-    #[error("{knob} is {value:?}: give a duration from {least:?} to {most:?}, such as 10s, 10m or 1h 30m")]
-    Duration {
-        /// Which.
-        knob: &'static str,
-        /// What was given.
-        value: String,
-        /// The least that is allowed.
-        least: Duration,
-        /// The most that is allowed.
-        most: Duration,
-    },
+    /// A duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
 }
 
 impl TryFrom<Knobs> for Config {
@@ -140,8 +130,8 @@ impl TryFrom<Knobs> for Config {
             namespace,
             identity,
             pool_label,
-            raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO, day)?,
-            debounce: duration("debounce", debounce, Duration::from_secs(10), second, hour)?,
+            raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO..=day)?,
+            debounce: duration("debounce", debounce, Duration::from_secs(10), second..=hour)?,
             certificates,
         })
     }
@@ -167,19 +157,6 @@ fn is_label_name(text: &str) -> bool {
         && is_name
         && has_ends(|name| name.chars().next())
         && has_ends(|name| name.chars().last())
-}
-
-fn duration(
-    knob: &'static str,
-    text: Option<String>,
-    default: Duration,
-    least: Duration,
-    most: Duration,
-) -> Result<Duration, ConfigError> {
-    let Some(value) = text else { return Ok(default) };
-    let parsed = value.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let allowed = parsed.filter(|duration| (least..=most).contains(duration));
-    allowed.ok_or(ConfigError::Duration { knob, value, least, most })
 }
 
 #[cfg(test)]

@@ -340,13 +340,15 @@ fn meaning(attempt: &'static str, failure: Failure) -> ClampError {
         Failure::Refused { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             ClampError::Permission { attempt, source }
         }
-        Failure::Refused { message: None, source } => ClampError::Unsupported { attempt, source },
+        Failure::Refused { message: None, source } if lacking(&source, &[Errno::OPNOTSUPP]) => {
+            ClampError::Unsupported { attempt, source }
+        }
         Failure::Refused { message: Some(_), source }
             if lacking(&source, &[unknown, Errno::OPNOTSUPP, Errno::AFNOSUPPORT]) =>
         {
             ClampError::Unsupported { attempt, source }
         }
-        Failure::Refused { message: Some(_), source } => ClampError::Refused { attempt, source },
+        Failure::Refused { message: _, source } => ClampError::Refused { attempt, source },
     }
 }
 

@@ -117,24 +117,39 @@ impl Server {
 
     async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { listener, limits, .. } = self;
-        let slots = Arc::new(Semaphore::new(limits.connections));
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                (slot, stream) = accept(&listener, &slots) => {
-                    connections.spawn(answer(stream, router.clone(), graceful.watcher(), limits, slot));
-                }
-                // Whatever ended is let go of: a set keeps it otherwise.
-                Some(_ended) = connections.join_next() => {}
+        let answer = |stream, watcher| answer(stream, router.clone(), watcher, limits);
+        serve_each(listener, (limits.connections, limits.shutdown), shutdown, answer).await;
+    }
+}
+
+/// Serves whoever connects, so many at once, until `shutdown`; then what is under way, for so long at most.
+pub(crate) async fn serve_each<S: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    (connections, grace): (usize, Duration),
+    shutdown: impl Future<Output = ()>,
+    serve: impl Fn(TcpStream, Watcher) -> S,
+) {
+    let slots = Arc::new(Semaphore::new(connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            (slot, stream) = accept(&listener, &slots) => {
+                let served = serve(stream, graceful.watcher());
+                connections.spawn(async move {
+                    served.await;
+                    drop(slot);
+                });
             }
+            // Whatever ended is let go of: a set keeps it otherwise.
+            Some(_ended) = connections.join_next() => {}
         }
-        drop(listener);
-        if timeout(limits.shutdown, graceful.shutdown()).await.is_err() {
-            debug!(connections = connections.len(), "not all answers were taken before the shutdown");
-        }
+    }
+    drop(listener);
+    if timeout(grace, graceful.shutdown()).await.is_err() {
+        debug!(connections = connections.len(), "not all answers were taken before the shutdown");
     }
 }
 
@@ -155,10 +170,7 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
 }
 
 /// Waits for one of the `slots`, and then for a client.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (OwnedSemaphorePermit, TcpStream) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
     loop {
         match listener.accept().await {
@@ -178,13 +190,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
-async fn answer(
-    stream: TcpStream,
-    router: Router,
-    watcher: Watcher,
-    limits: Limits,
-    _slot: OwnedSemaphorePermit,
-) {
+async fn answer(stream: TcpStream, router: Router, watcher: Watcher, limits: Limits) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

@@ -16,6 +16,7 @@ use crate::domain::link::{Ifindex, LinkRef};
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::{Change, Turn, taken_back};
 use crate::domain::topology::NetnsIx;
+use crate::kernel::clamp::ClampError;
 
 mod follow;
 mod ledger;
@@ -61,6 +62,11 @@ pub enum TuneError {
 }
 
 impl TuneError {
+    /// Whether it was a clamp that this kernel cannot do. Links alone may do.
+    pub fn lacks_nftables(&self) -> bool {
+        matches!(self, Self::Refused { source: StepError::Clamp(ClampError::Unsupported { .. }), .. })
+    }
+
     /// A word for a metric label.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -2,7 +2,6 @@
 //! connection would bring all requests to one replica).
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,10 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -29,7 +27,7 @@ use super::metrics::{Answer, Resource, WebhookMetrics};
 use super::review::{Answered, ReviewError, answer};
 use super::stream::{Patience, Patient};
 use crate::domain::fleet::Values;
-use crate::publish::http::{BindError, accept, listen};
+use crate::publish::http::{BindError, listen, serve_each};
 use crate::publish::kubernetes::serving_key::server_config;
 
 /// Where reviews are answered.
@@ -116,36 +114,12 @@ impl Webhook {
         let Self { listener, tls, shared, limits, .. } = self;
         let router =
             Router::new().route(PATH, post(mutate).fallback(nothing)).fallback(nothing).with_state(shared);
-        let slots = Arc::new(Semaphore::new(limits.connections));
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                (slot, stream) = accept(&listener, &slots) => {
-                    let router = router.clone();
-                    connections.spawn(serve(stream, tls.clone(), router, graceful.watcher(), limits, slot));
-                }
-                // Whatever ended is let go of: a set keeps it otherwise.
-                Some(_ended) = connections.join_next() => {}
-            }
-        }
-        drop(listener);
-        if timeout(limits.shutdown, graceful.shutdown()).await.is_err() {
-            debug!(connections = connections.len(), "not all answers were taken before the shutdown");
-        }
+        let serve = |stream, watcher| serve(stream, tls.clone(), router.clone(), watcher, limits);
+        serve_each(listener, (limits.connections, limits.shutdown), shutdown, serve).await;
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    tls: TlsAcceptor,
-    router: Router,
-    watcher: Watcher,
-    limits: Limits,
-    _slot: OwnedSemaphorePermit,
-) {
+async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, watcher: Watcher, limits: Limits) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "small answers may be held back");
     }

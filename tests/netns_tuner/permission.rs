@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use mtu_lab::agent::AgentSpec;
 use mtu_lab::docker::Place;
+use mtu_lab::lesser_kernel::without_netfilter;
 
 use crate::*;
 
@@ -100,5 +101,61 @@ fn a_host_that_runs_pods_is_not_tuned_as_a_whole() -> Result<()> {
     agent.until_sample("mtu_agent_tune_changes_pending", 0.0)?;
     assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
     assert!(!is_clamped(&lab, Place::Node)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn without_nftables_that_is_said_once_and_links_are_tuned_all_the_same() -> Result<()> {
+    const SAID: &str = "TCP is not clamped until the agent starts anew; links are tuned where they may be";
+    let lab = lab()?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    container(&lab, "c1", 2, STAYS, MOVES)?;
+    let mut agent = without_netfilter(|| agent("links").start(&lab))?;
+    let said = agent.told(SAID)?;
+    let why = said["error"].as_str().context("text")?;
+    assert!(
+        why.contains("this kernel lacks what it takes (nf_tables") && why.contains("not supported"),
+        "{why}"
+    );
+    for (place, link) in [(Place::Node, STAYS), (Place::Node, "docker0"), (Place::Netns("c1"), "eth0")] {
+        until_mtu(&agent, &lab, place, link, UPLINK)?;
+    }
+    agent.until_sample("mtu_agent_tune_changes_pending", 0.0)?;
+    agent.until_sample("mtu_agent_tuned_namespaces", 2.0)?;
+
+    // What comes later is answered too, and surveys that find it say nothing again.
+    until_answered(&agent, &lab, Place::Node)?;
+    pair(&lab, Place::Node, "veth1a1a1a1", "veth2b2b2b2")?;
+    container(&lab, "c2", 3, "veth1a1a1a1", "veth2b2b2b2")?;
+    agent.until_sample("mtu_agent_tuned_namespaces", 3.0)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c2"), "eth0")?, UPLINK);
+    let warnings: Vec<_> = agent.log()?.iter().filter(|entry| entry["level"] != "INFO").cloned().collect();
+    assert_eq!(warnings, [said]);
+    assert!(!is_clamped(&lab, Place::Node)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn by_hand_without_nftables_links_are_tuned_unless_the_clamp_was_all_that_was_wanted() -> Result<()> {
+    let lab = lab()?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    container(&lab, "c1", 2, STAYS, MOVES)?;
+    let tune = |mode| {
+        let words = [MTU_AGENT, "tune", "--all-docker", "--mode", mode, "--apply"];
+        without_netfilter(|| lab.run(Place::Node, &words))
+    };
+    let refused = tune("clamp")?;
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("load the modules on the host"), "{why}");
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
+
+    let tuned = tune("both")?;
+    let told = String::from_utf8_lossy(&[tuned.stdout, tuned.stderr].concat()).into_owned();
+    assert!(tuned.status.success() && told.contains("TCP is not clamped, links are tuned"), "{told}");
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, UPLINK);
+    revert(&lab)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
     Ok(())
 }

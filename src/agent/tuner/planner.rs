@@ -21,7 +21,7 @@ use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{Change, Mode, Plan};
 use crate::domain::topology::NetnsIx;
-use crate::kernel::clamp::{self, Clamp};
+use crate::kernel::clamp::{self, Clamp, ClampError};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
 use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneError};
 
@@ -59,6 +59,8 @@ pub struct Planner {
     refused: BTreeMap<u64, Vec<Step>>,
     /// What was written by a plan, and may be undone again and again.
     strife: BTreeMap<(NetnsId, Option<Ifindex>), Strife>,
+    /// This kernel turned out to be unable to clamp, and is not asked again.
+    cannot_clamp: bool,
     /// What the guards see.
     news: News,
     /// With more than that many recorded links it is time to forget some.
@@ -77,7 +79,8 @@ impl Planner {
         news: News,
     ) -> Self {
         let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { policy, ledger, metrics, guards, refused, strife, news, many: SMALL_RECORD, said }
+        let (cannot_clamp, many) = (false, SMALL_RECORD);
+        Self { policy, ledger, metrics, guards, refused, strife, cannot_clamp, news, many, said }
     }
 
     /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
@@ -111,9 +114,10 @@ impl Planner {
         }
         // Afterwards, so that they find what was there before as it should be.
         if let Some(guards) = &self.guards {
+            let can_clamp = !self.cannot_clamp;
             let orders = chosen
                 .iter()
-                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission));
+                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission, can_clamp));
             guards.order(orders.collect());
         }
         let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
@@ -189,6 +193,10 @@ impl Planner {
                 }
                 left
             }
+            Err(error) if error.lacks_nftables() => {
+                self.cannot_clamp(&error);
+                self.tune(survey, doors, chosen, permission)
+            }
             Err(error @ TuneError::Refused { .. }) => {
                 if let Some(what) = last {
                     self.metrics.count_tune_write(what, TuneResult::Refused);
@@ -220,15 +228,28 @@ impl Planner {
 
     /// The namespace itself, if it is clamped or cannot be.
     fn clamped(&mut self, survey: &Survey, doors: &Doors, netns: NetnsIx) -> BTreeSet<NetnsIx> {
+        if self.cannot_clamp {
+            return [netns].into();
+        }
         let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
         match door.map(|door| door.run(clamp::read)) {
             Some(Ok(Ok(Clamp::Present))) => [netns].into(),
+            Some(Ok(Err(error @ ClampError::Unsupported { .. }))) => {
+                self.cannot_clamp(&error);
+                [netns].into()
+            }
             Some(Ok(Err(error))) => {
                 self.say(with_sources(&error));
                 [netns].into()
             }
             Some(Ok(Ok(Clamp::Absent | Clamp::Altered)) | Err(_)) | None => BTreeSet::new(),
         }
+    }
+
+    fn cannot_clamp(&mut self, error: &dyn std::error::Error) {
+        self.cannot_clamp = true;
+        let error = with_sources(error);
+        warn!(error, "TCP is not clamped until the agent starts anew; links are tuned where they may be");
     }
 
     /// Takes back what an agent wrote where it may write no more. What it cannot write now by its own permission stays.

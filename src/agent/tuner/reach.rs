@@ -37,6 +37,7 @@ pub(super) fn orders(
     doors: &mut Doors,
     chosen: &Chosen,
     permission: Permission,
+    can_clamp: bool,
 ) -> Vec<Order> {
     if permission < Permission::Clamp {
         return Vec::new();
@@ -53,7 +54,7 @@ pub(super) fn orders(
         let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
         let called = called(&look.topology, &look.identities, netns);
         let witness = look.identities[netns.0].pids.first().copied();
-        Some(Order { netns: door, called, links, clamp: netns == own, witness })
+        Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witness })
     };
     namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }

@@ -43,6 +43,7 @@ fn a_kernel_without_nftables_is_told_apart_from_a_refusal() {
     for (attempt, failure, reason) in [
         ("make", Failure::Open(errno(Errno::PROTONOSUPPORT)), "unsupported"),
         ("make", refused(None, Errno::OPNOTSUPP), "unsupported"),
+        ("make", refused(None, Errno::NOMEM), "refused"),
         ("make", refused(Some(4), Errno::NOENT), "unsupported"),
         ("make", refused(Some(4), Errno::INVAL), "refused"),
         (READ, refused(Some(0), Errno::INVAL), "unsupported"),

@@ -5,6 +5,7 @@
 //! - [`browser`]: headless Chromium, and what it shows of a page.
 //! - [`docker`]: the seed problem, real: a server, a node, a pod, and real dockerds at level 2 and 3.
 //! - [`graphviz`]: what graphviz makes of a graph.
+//! - [`lesser_kernel`]: a kernel that lacks something, as far as a process can see.
 //! - [`monitoring`]: a real Prometheus and Alertmanager on a lab's node.
 //! - [`scenario`] and [`network`]: a path described in a file, and what it does to packets, seeded and pure.
 //! - [`promtool`]: what Prometheus' own tool says of metrics.
@@ -17,6 +18,7 @@ pub mod api_server;
 pub mod browser;
 pub mod docker;
 pub mod graphviz;
+pub mod lesser_kernel;
 pub mod monitoring;
 pub mod network;
 pub mod promtool;
