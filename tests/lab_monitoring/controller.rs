@@ -6,6 +6,7 @@ mod client;
 #[path = "../webhook/reviews.rs"]
 mod reviews;
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -112,7 +113,7 @@ async fn ask(metrics: WebhookMetrics) -> Result<()> {
         Ok(())
     };
     tokio::select! {
-        () = webhook.run(std::future::pending()) => Ok(()),
+        () = webhook.run(pending(), pending()) => Ok(()),
         ended = asking => ended,
     }
 }
