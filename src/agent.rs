@@ -19,7 +19,10 @@ mod spread;
 pub mod tuner;
 
 use std::io;
+use std::mem::replace;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +31,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use tracing::{error, info, warn};
 
 use self::config::{Config, ConfigError, Knobs};
@@ -59,6 +62,8 @@ use crate::publish::tune::Ledger;
 const WALK_INTERVAL: Duration = Duration::from_secs(10);
 /// A look that takes longer hangs, and so does a loop that turns so much later than it meant to.
 const LOOK_PATIENCE: Duration = Duration::from_secs(30);
+/// Until it is tried again to listen where metrics are served to others.
+const BIND_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the agent is told at its start.
 #[derive(Clone, Debug, Default)]
@@ -106,10 +111,6 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let metrics = Arc::new(Metrics::new());
     let status = Arc::new(Status::new(Arc::clone(&metrics), clock() + LOOK_PATIENCE));
     let server = Server::bind(config.listen).await?;
-    let for_others = match config.metrics_listen {
-        Some(address) => Some(Server::bind(address).await?),
-        None => None,
-    };
     let connection = match &told.node_name {
         Some(node_name) => Some((node_name.clone(), Connection::infer().await?)),
         None => None,
@@ -120,17 +121,15 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
 
     info!(listen = %server.address(), directory = %config.directory.display(), "agent started");
     let stopped = watch::Sender::new(false);
-    let serve = |server: Server, pages| {
-        let mut until = stopped.subscribe();
-        spawn_local(server.run(Arc::clone(&status), pages, async move {
-            let _closed_is_stopped_too = until.wait_for(|stopped| *stopped).await;
-        }))
+    let until_stopped = || {
+        let mut stopped = stopped.subscribe();
+        async move {
+            let _closed_is_stopped_too = stopped.wait_for(|stopped| *stopped).await;
+        }
     };
-    if let Some(server) = &for_others {
-        info!(listen = %server.address(), "metrics are served to others");
-    }
-    let serving = serve(server, Pages::All);
-    let serving_others = for_others.map(|server| serve(server, Pages::Metrics));
+    let serving = spawn_local(server.run(Arc::clone(&status), Pages::All, until_stopped()));
+    let for_others = |address| spawn_local(serve_others(address, Arc::clone(&status), until_stopped()));
+    let serving_others = config.metrics_listen.map(for_others);
     let publishing = connection.map(|(node_name, connection)| {
         info!(node = node_name, "publishing to Kubernetes");
         Publishing::start(connection, &node_name, config.tune, Arc::clone(&metrics), wall)
@@ -150,6 +149,29 @@ pub async fn run(told: Told) -> Result<(), AgentError> {
     let serving = future::join_all(std::iter::once(serving).chain(serving_others));
     let (_all_give_up_after_a_second, ()) = tokio::join!(serving, agent.files.finish());
     Ok(ended?)
+}
+
+/// Serves metrics at an address that others reach, as soon as that is to be had: the node may not have it yet, or the
+/// agent before this one may still listen there. What is told elsewhere does not wait for it.
+async fn serve_others(address: SocketAddr, status: Arc<Status>, stopped: impl Future<Output = ()>) {
+    let mut stopped = pin!(stopped);
+    let mut is_told = false;
+    let server = loop {
+        match Server::bind(address).await {
+            Ok(server) => break server,
+            Err(error) if !replace(&mut is_told, true) => {
+                let error = with_sources(&error);
+                warn!(error, "metrics are not served to others; it is tried again");
+            }
+            Err(_told) => {}
+        }
+        tokio::select! {
+            () = sleep(BIND_INTERVAL) => {}
+            () = &mut stopped => return,
+        }
+    };
+    info!(listen = %server.address(), "metrics are served to others");
+    server.run(status, Pages::Metrics, stopped).await;
 }
 
 fn read(told: &Told) -> Result<Config, ConfigError> {

@@ -104,7 +104,7 @@ async fn control(config: Config) -> anyhow::Result<()> {
     let mut work =
         pin!(async { tokio::join!(controller.run(until(Stage::Leaves), until(Stage::Ends)), serving) });
     let drain = tokio::select! {
-        _ = &mut work => Duration::ZERO,
+        _ = &mut work => return Ok(()),
         () = certified => Duration::ZERO,
         _ = terminate.recv() => drain,
         // Somebody at a terminal, who wants it to end.
@@ -121,7 +121,7 @@ async fn control(config: Config) -> anyhow::Result<()> {
     }
     stage.send_replace(Stage::Leaves);
     tokio::select! {
-        _ = &mut work => {}
+        _ = &mut work => return Ok(()),
         () = sleep(drain) => {}
         () = told_again => {}
     }

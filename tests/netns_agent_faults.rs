@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use mtu_lab::agent::{Agent, AgentSpec};
+use mtu_lab::agent::{Agent, AgentSpec, page};
 use mtu_lab::docker::{NetnsLab, Place, Process, Signal};
 use serde_json::Value;
 
@@ -205,6 +205,23 @@ fn a_port_that_is_taken_is_said_and_ends_it_with_2() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(&format!("{address} is in use")), "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn without_an_address_for_metrics_it_tells_its_value_and_serves_them_once_there_is_one() -> Result<()> {
+    let lab = lab()?;
+    let taken = lab.enter(Place::Node, || TcpListener::bind("127.0.0.1:0"))??;
+    let address = taken.local_addr()?;
+    let mut agent = agent().args(&["--metrics-listen", &address.to_string()]).start(&lab)?;
+    let told = agent.told("metrics are not served to others; it is tried again")?;
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("is in use")), "{told}");
+    agent.until("the files", |agent| Ok(agent.file(DIND_MTU).exists().then_some(())))?;
+    drop(taken);
+    agent.told("metrics are served to others")?;
+    let (ok, metrics) = lab.enter(Place::Node, move || page(address, "/metrics"))??;
+    assert!(ok && metrics.contains("mtu_agent_build_info"), "{metrics}");
     Ok(())
 }
 
