@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::handles::Handles;
 use crate::kernel::netns::{NetnsError, NetnsFile};
+use crate::kernel::procfs::{INITIAL_PID_NAMESPACE, pid_namespace};
 
 /// Every namespace that can be entered, held open.
 #[derive(Debug)]
 pub struct Doors {
     by_inode: BTreeMap<u64, NetnsFile>,
-    /// Whether every process and file told which namespace it holds: what has no door is gone then.
+    /// Whether every process and file that is seen told which namespace it holds: what of it has no door is gone then.
     pub are_all: bool,
+    pid_namespace: Option<u64>,
 }
 
 impl Doors {
@@ -20,7 +22,15 @@ impl Doors {
         let handles = Handles::collect(own.inode());
         let are_all = handles.refused_processes == 0 && handles.unopened_files == 0;
         let all = handles.others.into_iter().map(|handle| handle.netns).chain([own]);
-        Ok(Self { by_inode: all.map(|netns| (netns.inode(), netns)).collect(), are_all })
+        let by_inode = all.map(|netns| (netns.inode(), netns)).collect();
+        Ok(Self { by_inode, are_all, pid_namespace: pid_namespace() })
+    }
+
+    /// Whether they are all of those that could be seen from a pid namespace, too. The first one of this kernel shows
+    /// the processes of all others.
+    pub fn are_all_seen_from(&self, pid_namespace: Option<u64>) -> bool {
+        let shows_all = |own| own == INITIAL_PID_NAMESPACE || pid_namespace == Some(own);
+        self.are_all && self.pid_namespace.is_some_and(shows_all)
     }
 
     /// All of them.

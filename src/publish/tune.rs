@@ -9,9 +9,12 @@
 //! to take everything back. What is recorded is restored only to the link that it was of (same namespace, name, kind
 //! and other end), and only if that still has what we gave it.
 
+use std::collections::BTreeSet;
+
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
+use crate::domain::error::with_sources;
 use crate::domain::link::{Ifindex, LinkRef};
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::{Change, Turn, taken_back};
@@ -19,6 +22,7 @@ use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::ClampError;
 
 mod follow;
+mod home;
 mod ledger;
 mod prune;
 mod record;
@@ -27,12 +31,12 @@ mod revert;
 mod step;
 
 pub use ledger::{Claim, Ledger, Session, TUNE_JSON};
-pub use prune::prune;
+pub use prune::{forget_ended, prune};
 pub use record::{NetnsId, Record, RecordError, RecordedClamp, RecordedLink};
 pub use revert::{RevertError, Reverted, revert, revert_some};
 pub use step::{Done, StepError};
 
-use follow::{Whereabouts, follow};
+use home::{Homes, Whereabouts};
 
 /// A plan that was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +130,11 @@ impl Step {
         }
     }
 
-    fn netns(&self) -> NetnsId {
+    /// Where it writes, told from what may have the same inode later.
+    fn home(&mut self) -> (NetnsId, &mut Option<u64>) {
         match self {
-            Self::Link { link, .. } => link.netns,
-            Self::Clamp(clamp) => clamp.netns,
+            Self::Link { link, .. } => (link.netns, &mut link.cookie),
+            Self::Clamp(clamp) => (clamp.netns, &mut clamp.cookie),
         }
     }
 
@@ -161,13 +166,27 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
         let is_whole_pair = link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns == at.netns);
         let (called, ifindex, written) = (called.clone(), link.ifindex, vec![to]);
         let (was, is_live) = (from, false);
-        let link =
-            RecordedLink { netns, called, ifindex, name, kind, linked, was, written, is_whole_pair, is_live };
+        let cookie = None; // it is asked for before it is recorded
+        let link = RecordedLink {
+            netns,
+            cookie,
+            called,
+            ifindex,
+            name,
+            kind,
+            linked,
+            was,
+            written,
+            is_whole_pair,
+            is_live,
+        };
         Some(Step::Link { link, to })
     };
     Ok(match change {
         Change::LinkMtu { at, from, to } => recorded(at, from, to),
-        Change::Clamp { netns: _ } => Some(Step::Clamp(RecordedClamp { netns, called, is_live: false })),
+        Change::Clamp { netns: _ } => {
+            Some(Step::Clamp(RecordedClamp { netns, cookie: None, called, is_live: false }))
+        }
         Change::Unclamp { netns: _ } => None, // what is taken back comes from the record
     })
 }
@@ -195,65 +214,92 @@ pub fn apply(
     }
     let session = ledger.session()?;
     let known = session.load()?;
-    session.update(|record| steps.iter().for_each(|step| record.add(step)))?;
-    let mut written = Vec::new();
+    let homes = Homes::new(doors, &known);
+    let mut steps = steps.to_vec();
+    steps.iter_mut().try_for_each(|step| identify(doors, step))?;
+    session.add(|record| steps.iter().for_each(|step| record.add(step)))?;
+    let mut run = Run { session, homes, followers: BTreeSet::new() };
     let mut all = Vec::new();
-    for step in steps {
-        before(step);
-        let done = carry_out(doors, step);
-        // What was written and then read back as something else is taken back too.
-        if needs_taking_back(step, &done) {
-            written.push(step);
-        }
-        match done {
-            Ok(done) => all.push(done),
+    let (mut written, mut unwritten) = (Vec::new(), Vec::new());
+    let mut left = steps.into_iter();
+    while let Some(mut step) = left.next() {
+        before(&step);
+        match run.carry_out(&mut step) {
+            Ok(done) => {
+                if done == Done::Written { &mut written } else { &mut unwritten }.push(step);
+                all.push(done);
+            }
             Err(source) => {
-                let left = take_back(doors, written);
-                if left.is_empty() {
-                    session.update(|record| record.restore(&known, steps))?;
-                }
-                return Err(TuneError::Refused { what: step.what(), left, source });
+                let what = step.what();
+                written.push(step); // it may be, and have been read back as something else
+                unwritten.extend(left);
+                let left = take_back(&run.homes, written, &mut unwritten);
+                run.session.restore(&known, &unwritten)?;
+                return Err(TuneError::Refused { what, left, source });
             }
         }
     }
+    // What is as it should be by somebody else is not ours to take back. A bridge that follows its ports does that by
+    // itself.
+    run.session.restore(&known, &unwritten)?;
     Ok(all)
 }
 
-/// A bridge was not written if it followed its ports, and does not follow them back if somebody set it before.
-fn needs_taking_back(step: &Step, done: &Result<Done, StepError>) -> bool {
-    match step {
-        Step::Link { .. } => true,
-        Step::Clamp(_) => !matches!(done, Ok(Done::WasSo | Done::Gone)),
+/// What tells its namespace from one that may get its inode later.
+fn identify(doors: &Doors, step: &mut Step) -> Result<(), RecordError> {
+    let (netns, cookie) = step.home();
+    if let Some(door) = doors.get(netns.inode) {
+        *cookie = door.cookie()?;
     }
+    Ok(())
 }
 
-fn carry_out(doors: &Doors, step: &Step) -> Result<Done, StepError> {
-    let Some(netns) = step.netns().door(doors) else { return Ok(Done::Gone) };
-    match step {
-        Step::Link { link, to } => step::lower(netns, link, (link.was, *to)),
-        Step::Clamp(_) => step::clamp(netns),
-    }
+/// One time that steps are carried out.
+struct Run<'a> {
+    session: Session<'a>,
+    homes: Homes<'a>,
+    /// Bridges of which a port was lowered: unless somebody has set them by hand, they are lower by that.
+    followers: BTreeSet<(NetnsId, Ifindex)>,
 }
 
-/// What this run did, to what was there when it began. Tells what could not be taken back.
-fn take_back(doors: &Doors, written: Vec<&Step>) -> Vec<String> {
-    let failed = |step: &Step| {
-        let netns = step.netns().door(doors)?;
-        let restored = match step {
-            Step::Link { link, .. } => match follow(doors, link) {
-                Ok(Whereabouts::Found(at)) => step::restore(&at, link),
-                Ok(Whereabouts::Gone | Whereabouts::Unseen) => return None,
-                Err(error) => Err(error),
-            },
-            Step::Clamp(_) => step::unclamp(netns),
+impl Run<'_> {
+    fn carry_out(&mut self, step: &mut Step) -> Result<Done, StepError> {
+        let (netns, cookie) = step.home();
+        let Whereabouts::Found(door) = self.homes.of(netns, *cookie)? else { return Ok(Done::Gone) };
+        let (link, to) = match step {
+            Step::Link { link, to } => (link, *to),
+            Step::Clamp(_) => return step::clamp(door),
         };
-        restored.err().map(|error| format!("{} ({})", step.what(), whole(&error)))
-    };
-    taken_back(written, |step| step.turn()).into_iter().filter_map(failed).collect()
+        let may_follow = self.followers.contains(&(netns, link.ifindex));
+        let (session, mut now, mut bridge) = (&self.session, link.clone(), None);
+        let done = step::lower(door, link, to, |found| {
+            bridge = found.master;
+            if found.mtu == now.was || (may_follow && found.mtu < now.was) {
+                return Ok(());
+            }
+            now.was = found.mtu;
+            session.add(|record| record.add_link(now.clone()))
+        });
+        *link = now;
+        if let Ok(Done::Written) = done {
+            self.followers.extend(bridge.map(|bridge| (netns, bridge)));
+        }
+        done
+    }
 }
 
-/// An error with its causes, in one line.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// Gives what was written what it had then, and adds it to what is not. Tells what could not be taken back.
+fn take_back(homes: &Homes<'_>, written: Vec<Step>, unwritten: &mut Vec<Step>) -> Vec<String> {
+    let mut left = Vec::new();
+    for step in taken_back(written, Step::turn) {
+        let taken_back = match &step {
+            Step::Link { link, .. } => revert::restore(homes, link),
+            Step::Clamp(clamp) => revert::unclamp(homes, clamp),
+        };
+        match taken_back {
+            Ok(_) => unwritten.push(step),
+            Err(error) => left.push(format!("{} ({})", step.what(), with_sources(&error))),
+        }
+    }
+    left
 }
