@@ -1,7 +1,7 @@
 //! Namespaces that a file or a process holds: those can be entered, named, and found where no veth leads.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
 use tracing::{debug, warn};
@@ -42,6 +42,8 @@ pub(super) struct Handles {
     /// Processes that did not say where they are, or whose namespace could not be opened. All of them are one, if none
     /// is told.
     pub(super) refused_processes: usize,
+    /// Namespaces of which the processes that were seen had left before they could be opened: others may be in them.
+    pub(super) left: BTreeSet<u64>,
 }
 
 impl Handles {
@@ -74,8 +76,8 @@ impl Handles {
                         Ok(netns) if netns.inode() == inode => {
                             place.insert(Handle::new(netns)).pids.push(pid);
                         }
-                        Ok(_moved_on) => {}
-                        Err(ended) if ended.is_gone() => {}
+                        Ok(_moved_on) => drop(all.left.insert(inode)),
+                        Err(ended) if ended.is_gone() => drop(all.left.insert(inode)),
                         Err(error) => {
                             debug!(pid, %error, "the namespace of a process is not opened");
                             all.refused_processes += 1;
@@ -84,6 +86,7 @@ impl Handles {
                 }
             }
         }
+        all.left.retain(|inode| !by_inode.contains_key(inode));
         by_inode.remove(&own_inode);
         all.others = by_inode.into_values().collect();
         all

@@ -59,6 +59,6 @@ pub(super) fn follow<'a>(
                 return Ok(found(door, moved.ifindex, Some(other_end)));
             }
         }
-        Ok(homes.without_door())
+        Ok(if homes.are_all { Whereabouts::Gone } else { Whereabouts::Unseen })
     })?
 }

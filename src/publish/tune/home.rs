@@ -17,7 +17,8 @@ pub(super) enum Whereabouts<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Homes<'a> {
     pub(super) doors: &'a Doors,
-    are_all: bool,
+    /// Whether what has no door is gone.
+    pub(super) are_all: bool,
 }
 
 impl<'a> Homes<'a> {
@@ -31,7 +32,9 @@ impl<'a> Homes<'a> {
         netns: NetnsId,
         cookie: Option<u64>,
     ) -> Result<Whereabouts<&'a NetnsFile>, NetnsError> {
-        let Some(door) = self.door(netns) else { return Ok(self.without_door()) };
+        let Some(door) = self.door(netns) else {
+            return Ok(if self.has_ended(netns) { Whereabouts::Gone } else { Whereabouts::Unseen });
+        };
         let is_another = match cookie {
             Some(cookie) => door.cookie()?.is_some_and(|now| now != cookie),
             None => false,
@@ -39,14 +42,9 @@ impl<'a> Homes<'a> {
         Ok(if is_another { Whereabouts::Gone } else { Whereabouts::Found(door) })
     }
 
-    /// What became of something that no way leads to.
-    pub(super) fn without_door<T>(&self) -> Whereabouts<T> {
-        if self.are_all { Whereabouts::Gone } else { Whereabouts::Unseen }
-    }
-
     /// Whether no namespace has its inode any more.
     pub(super) fn has_ended(&self, netns: NetnsId) -> bool {
-        self.are_all && self.door(netns).is_none()
+        self.are_all && self.door(netns).is_none() && !self.doors.was_just_left(netns.inode)
     }
 
     fn door(&self, netns: NetnsId) -> Option<&'a NetnsFile> {

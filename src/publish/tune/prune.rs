@@ -11,16 +11,14 @@ use crate::domain::link::Link;
 use crate::kernel::RouteSocket;
 use crate::kernel::links::Linked;
 
-/// Where the kernel gives no cookies: forgets what was recorded in namespaces that have ended. That is to be done before
-/// their inodes are given again. Joins none.
+/// Forgets what was recorded in namespaces that have ended, and joins none to see. Where the kernel gives no cookies,
+/// that is to be done while nothing else can have got their inodes.
 pub fn forget_ended(ledger: &Ledger, doors: &Doors) -> Result<(), RecordError> {
     let session = ledger.session()?;
     let record = session.load()?;
     let homes = Homes::new(doors, &record);
-    let has_ended = |netns, cookie: Option<u64>| cookie.is_none() && homes.has_ended(netns);
-    let links = record.links.into_iter().filter(|link| has_ended(link.netns, link.cookie));
-    let clamps = record.clamps.into_iter().filter(|clamp| has_ended(clamp.netns, clamp.cookie));
-    let (links, clamps): (Vec<_>, Vec<_>) = (links.collect(), clamps.collect());
+    let links: Vec<_> = record.links.into_iter().filter(|link| homes.has_ended(link.netns)).collect();
+    let clamps: Vec<_> = record.clamps.into_iter().filter(|clamp| homes.has_ended(clamp.netns)).collect();
     session.update(|record| record.forget(&links, &clamps))
 }
 
