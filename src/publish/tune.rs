@@ -187,7 +187,6 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
         Change::Clamp { netns: _ } => {
             Some(Step::Clamp(RecordedClamp { netns, cookie: None, called, is_live: false }))
         }
-        Change::Unclamp { netns: _ } => None, // what is taken back comes from the record
     })
 }
 

@@ -87,7 +87,6 @@ pub fn plan(planned: &Planned<'_>) -> serde_json::Result<String> {
             What::LinkMtu { ifindex: at.ifindex, link: name(at), role, from, to }
         }
         Change::Clamp { .. } => What::Clamp { from: false, to: true },
-        Change::Unclamp { .. } => What::Clamp { from: true, to: false },
     };
     let change = |change: &Change| {
         let netns = change.netns();

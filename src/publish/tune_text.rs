@@ -129,7 +129,6 @@ impl Text<'_> {
                 [place, self.name(at), kind.into(), from.to_string(), to.to_string()]
             }
             Change::Clamp { .. } => [place, "-".into(), "TCP clamp".into(), "no".into(), "yes".into()],
-            Change::Unclamp { .. } => [place, "-".into(), "TCP clamp".into(), "yes".into(), "no".into()],
         }
     }
 
@@ -154,7 +153,6 @@ impl Text<'_> {
                         (Some(format!("-{name} mtu {from}")), Some(format!("+{name} mtu {to}")))
                     }
                     Change::Clamp { .. } => (None, Some(format!("+table inet {TABLE}, {RULE}"))),
-                    Change::Unclamp { .. } => (Some(format!("-table inet {TABLE}, {RULE}")), None),
                 };
                 let old = old.map(|line| self.paint.bad(&line));
                 let new = new.map(|line| self.paint.good(&line));

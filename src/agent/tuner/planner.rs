@@ -327,6 +327,6 @@ fn what(step: &Step) -> Tuned {
 fn needed(change: Change) -> Permission {
     match change {
         Change::LinkMtu { .. } => Permission::Links,
-        Change::Clamp { .. } | Change::Unclamp { .. } => Permission::Clamp,
+        Change::Clamp { .. } => Permission::Clamp,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::home::{Homes, Whereabouts};
 use super::ledger::Ledger;
-use super::record::{NetnsId, RecordError, RecordedClamp, RecordedLink};
+use super::record::{RecordError, RecordedClamp, RecordedLink};
 use crate::discovery::doors::Doors;
 use crate::domain::link::Link;
 use crate::kernel::RouteSocket;
@@ -29,7 +29,7 @@ pub fn prune(ledger: &Ledger, doors: &Doors) -> Result<usize, RecordError> {
     // What is recorded while this looks is not gone.
     let record = session.load()?;
     let homes = Homes::new(doors, &record);
-    let mut seen: BTreeMap<(NetnsId, Option<u64>), Option<Vec<Link<Linked>>>> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     let mut is_gone = |link: &RecordedLink| {
         let home = (link.netns, link.cookie);
         let links = seen.entry(home).or_insert_with(|| links(&homes, link));

@@ -149,6 +149,11 @@ impl RecordedLink {
             && (has_parted || self.linked == link.linked.map(|linked| linked.ifindex))
     }
 
+    /// Whether that MTU is what we gave it, to be taken back.
+    pub(super) fn is_ours(&self, mtu: LinkMtu) -> bool {
+        mtu != self.was && self.written.contains(&mtu)
+    }
+
     /// Whether both are of one link, as far as can be told.
     fn is_same(&self, other: &Self) -> bool {
         self.has_names_of(other) && !is_another(self.cookie, other.cookie)

@@ -76,10 +76,10 @@ pub(super) fn lower(
 /// Gives a link what it had, if it still has what we gave it.
 pub(super) fn restore(at: &Found<'_>, link: &RecordedLink) -> Result<Done, StepError> {
     with_link(at, link, |found| {
-        Ok(if found.mtu == link.was {
-            Next::Stop(Done::WasSo)
-        } else if link.written.contains(&found.mtu) {
+        Ok(if link.is_ours(found.mtu) {
             Next::Write(link.was)
+        } else if found.mtu == link.was {
+            Next::Stop(Done::WasSo)
         } else {
             Next::Stop(Done::ChangedSince { now: found.mtu })
         })

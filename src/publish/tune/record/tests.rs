@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn mtu(bytes: u32) -> LinkMtu {
@@ -72,7 +74,7 @@ fn what_an_ended_namespace_left_is_not_merged_with_what_another_of_its_inode_has
     let mut record = Record::new();
     record.add_clamp(by_hand);
     record.add_clamp(live.clone());
-    assert_eq!(record.clamps, [live.clone()]);
+    assert_eq!(record.clamps, std::slice::from_ref(&live));
     record.add_clamp(RecordedClamp { is_live: false, ..live.clone() });
     assert!(!record.clamps[0].is_live, "somebody wants it by hand, too");
 }
@@ -106,4 +108,28 @@ fn an_mtu_of_0_is_no_record() {
     let json = serde_json::to_string(&with(&[link(1500, 1450)])).expect("it is JSON");
     assert!(serde_json::from_str::<Record>(&json).is_ok());
     assert!(serde_json::from_str::<Record>(&json.replace("1500", "0")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_is_given_back_is_what_others_gave_last(
+        others in any::<u8>(),
+        turns in proptest::collection::vec((any::<bool>(), any::<u8>()), 0..20),
+    ) {
+        // So that it can be told whose they are.
+        let (theirs, ours) = (|it: u8| mtu(1000 + 2 * u32::from(it)), |it: u8| mtu(1001 + 2 * u32::from(it)));
+        let mut record = Record::new();
+        let (mut now, mut wanted) = (theirs(others), theirs(others));
+        for (is_ours, it) in turns {
+            if !is_ours {
+                (now, wanted) = (theirs(it), theirs(it));
+            } else if now > ours(it) {
+                record.add_link(RecordedLink { was: now, ..link(1500, ours(it).get()) });
+                now = ours(it);
+            }
+        }
+        let given_back = record.links.first().filter(|it| it.is_ours(now)).map_or(now, |it| it.was);
+        prop_assert_eq!(given_back, wanted);
+        prop_assert!(record.links.len() <= 1);
+    }
 }
