@@ -500,3 +500,42 @@ fn a_namespace_that_never_had_a_route_is_read_and_not_unseen() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_link_whose_name_is_no_text_hides_neither_itself_nor_what_comes_after_it() -> Result<()> {
+    let lab = host(1400)?;
+    for pod in ["p1", "p2", "p3"] {
+        lab.netns(pod)?;
+        lab.ip(&[
+            "link",
+            "add",
+            &format!("cali{pod}"),
+            "mtu",
+            "1400",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            pod,
+        ])?;
+        lab.ip_batch(
+            Place::Netns(pod),
+            "link set eth0 mtu 1400 up
+             addr add 10.244.0.2/24 dev eth0
+             route add default via 10.244.0.1",
+        )?;
+        let bridge = r#"ip link add "$(printf '\377\033[2J')" type bridge"#;
+        lab.check_in(Place::Netns(pod), &["sh", "-c", bridge])?;
+        lab.check_in(Place::Netns(pod), &["ip", "link", "add", "docker0", "type", "bridge"])?;
+    }
+    let (survey, _) = survey(&lab)?;
+    for pod in ["p1", "p2", "p3"] {
+        for name in ["docker0", "\u{fffd}\u{fffd}[2J"] {
+            assert_eq!(link(named(&survey, pod), name)["mtu"], 1500, "{pod}");
+        }
+    }
+    Ok(())
+}

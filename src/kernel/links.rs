@@ -86,7 +86,7 @@ pub(super) fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError>
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         match attribute.kind() {
-            IFLA_IFNAME => name = parse_string(attribute.value())?,
+            IFLA_IFNAME => name = shown(attribute.value()),
             IFLA_MTU => mtu = LinkMtu::new(parse_u32(attribute.value())?).ok(),
             IFLA_LINK => lower = Ifindex::new(parse_u32(attribute.value())?),
             IFLA_MASTER => master = Ifindex::new(parse_u32(attribute.value())?),
@@ -102,6 +102,13 @@ pub(super) fn parse(payload: &[u8]) -> Result<Option<Link<Linked>>, DecodeError>
     let lower = lower.filter(|_| lower_netns != Some(None));
     let linked = lower.map(|ifindex| LinkRef { netns: lower_netns.flatten(), ifindex });
     Ok(Some(Link { ifindex, name, kind, mtu, master, linked }))
+}
+
+/// The name as it can be shown: whoever owns a namespace may put anything into it but `/`, `:` and white space
+/// (`dev_valid_name` in `net/core/dev.c`), even what a terminal would obey.
+fn shown(name: &[u8]) -> String {
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).replace(char::is_control, "\u{fffd}")
 }
 
 fn info_kind(info: &NlaBuffer<&[u8]>) -> Result<Option<LinkKind>, DecodeError> {

@@ -150,7 +150,8 @@ impl RouteSocket {
         packet
     }
 
-    /// Sends, and receives until the kernel is done. Tells whether a dump was interrupted by a change.
+    /// Sends, and receives until the kernel is done, even if `each` could not read all of it. Tells whether a dump was
+    /// interrupted by a change.
     fn exchange(
         &mut self,
         request: &'static str,
@@ -161,10 +162,11 @@ impl RouteSocket {
         let malformed = |source| NetlinkError::Malformed { request, source };
         self.socket.send(packet, 0).map_err(failed)?;
         let mut interrupted = false;
+        let mut read = Ok(());
         loop {
             let received = self.socket.recv(&mut &mut self.buffer[..], 0).map_err(failed)?;
             let mut rest = &self.buffer[..received];
-            let mut dumping = false;
+            let (mut answered, mut dumping) = (false, false);
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).map_err(malformed)?;
                 let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
@@ -172,17 +174,18 @@ impl RouteSocket {
                 if message.sequence_number() != self.sequence {
                     continue; // the tail of an exchange that was given up
                 }
+                answered = true;
                 interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
                 match message.message_type() {
                     NLMSG_DONE | NLMSG_ERROR => {
-                        return verdict(request, message.payload()).map(|()| interrupted);
+                        return verdict(request, message.payload()).and(read).map(|()| interrupted);
                     }
-                    _ => each(message.payload()).map_err(malformed)?,
+                    _ => read = read.and_then(|()| each(message.payload()).map_err(malformed)),
                 }
                 dumping |= message.flags() & NLM_F_MULTIPART != 0;
             }
-            if !dumping {
-                return Ok(interrupted);
+            if answered && !dumping {
+                return read.map(|()| interrupted);
             }
         }
     }

@@ -33,6 +33,27 @@ fn a_veth_names_its_other_end_by_index_and_nsid() {
 }
 
 #[test]
+fn a_name_is_shown_whatever_bytes_a_tenant_put_into_it() {
+    assert_eq!(shown(b"docker0\0"), "docker0");
+    assert_eq!(shown("br\u{e9}".as_bytes()), "br\u{e9}");
+    assert_eq!(shown(b"\xffx\0\0"), "\u{fffd}x");
+    assert_eq!(shown(b"\x1b[2Jx"), "\u{fffd}[2Jx");
+    assert_eq!(shown(b""), "");
+}
+
+#[test]
+fn after_an_answer_that_cannot_be_read_the_next_one_is_whole() {
+    let mut socket = RouteSocket::open().unwrap();
+    let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let unread = socket.dump("dump the links", all, |(), _| Err(DecodeError::from("no such attribute")));
+    assert!(matches!(unread, Err(NetlinkError::Malformed { .. })), "{unread:?}");
+    for _ in 0..2 {
+        let links = socket.links(None).unwrap();
+        assert!(links.iter().any(|link| link.name == "lo"), "{links:?}");
+    }
+}
+
+#[test]
 fn a_port_names_its_bridge() {
     let link = link(VETH_AT_A_BRIDGE);
     assert_eq!(summary(&link), (4, "vetha", &LinkKind::Veth, 1500));
