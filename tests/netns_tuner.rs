@@ -2,6 +2,8 @@
 
 #[path = "netns_tuner/answers.rs"]
 mod answers;
+#[path = "netns_tuner/apply.rs"]
+mod apply;
 #[path = "netns_tuner/permission.rs"]
 mod permission;
 #[path = "netns_tuner/pods.rs"]

@@ -1,16 +1,19 @@
 //! Ways into network namespaces: the files and processes that hold them. Writing in one takes entering it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::handles::Handles;
 use crate::kernel::netns::{NetnsError, NetnsFile};
+use crate::kernel::procfs::{INITIAL_PID_NAMESPACE, pid_namespace};
 
 /// Every namespace that can be entered, held open.
 #[derive(Debug)]
 pub struct Doors {
     by_inode: BTreeMap<u64, NetnsFile>,
-    /// Whether every process and file told which namespace it holds: what has no door is gone then.
+    /// Whether every process and file that is seen told which namespace it holds: what of it has no door is gone then.
     pub are_all: bool,
+    left: BTreeSet<u64>,
+    pid_namespace: Option<u64>,
 }
 
 impl Doors {
@@ -20,7 +23,20 @@ impl Doors {
         let handles = Handles::collect(own.inode());
         let are_all = handles.refused_processes == 0 && handles.unopened_files == 0;
         let all = handles.others.into_iter().map(|handle| handle.netns).chain([own]);
-        Ok(Self { by_inode: all.map(|netns| (netns.inode(), netns)).collect(), are_all })
+        let by_inode = all.map(|netns| (netns.inode(), netns)).collect();
+        Ok(Self { by_inode, are_all, left: handles.left, pid_namespace: pid_namespace() })
+    }
+
+    /// Whether they are all of those that could be seen from a pid namespace, too. The first one of this kernel shows
+    /// the processes of all others.
+    pub fn are_all_seen_from(&self, pid_namespace: Option<u64>) -> bool {
+        let shows_all = |own| own == INITIAL_PID_NAMESPACE || pid_namespace == Some(own);
+        self.are_all && self.pid_namespace.is_some_and(shows_all)
+    }
+
+    /// Whether somebody was in the namespace with this inode a moment ago: that it has no door tells nothing.
+    pub fn was_just_left(&self, inode: u64) -> bool {
+        self.left.contains(&inode)
     }
 
     /// All of them.

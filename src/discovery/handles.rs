@@ -1,14 +1,15 @@
 //! Namespaces that a file or a process holds: those can be entered, named, and found where no veth leads.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
+use crate::kernel::RouteSocket;
 use crate::kernel::netns::{self, NetnsFile};
 use crate::kernel::nsid::Nsid;
-use crate::kernel::{RouteSocket, procfs};
+use crate::kernel::procfs::{self, ProcessTable};
 
 /// One namespace, held open. It gets an id before anything can be read of it.
 pub(super) struct Handle {
@@ -38,8 +39,11 @@ pub(super) struct Handles {
     pub(super) own_pids: Vec<u32>,
     /// Files that pin a namespace but could not be opened.
     pub(super) unopened_files: usize,
-    /// Processes that would not say where they are.
+    /// Processes that did not say where they are, or whose namespace could not be opened. All of them are one, if none
+    /// is told.
     pub(super) refused_processes: usize,
+    /// Namespaces of which the processes that were seen had left before they could be opened: others may be in them.
+    pub(super) left: BTreeSet<u64>,
 }
 
 impl Handles {
@@ -54,7 +58,10 @@ impl Handles {
             let handle = by_inode.entry(netns.inode()).or_insert_with(|| Handle::new(netns));
             handle.pinned.push(pinned.name.to_string_lossy().into_owned());
         }
-        let table = procfs::processes().unwrap_or_default();
+        let table = procfs::processes().unwrap_or_else(|error| {
+            warn!(%error, "no process tells where it is: /proc cannot be read");
+            ProcessTable { refused: 1, ..ProcessTable::default() }
+        });
         all.refused_processes = table.refused;
         for (pid, inode) in table.processes {
             if inode == own_inode {
@@ -65,13 +72,21 @@ impl Handles {
                 Entry::Occupied(mut handle) => handle.get_mut().pids.push(pid),
                 Entry::Vacant(place) => {
                     // The process may have ended, or have moved on, since the table was read.
-                    let opened = NetnsFile::open(&procfs::netns_path(pid)).ok();
-                    if let Some(netns) = opened.filter(|netns| netns.inode() == inode) {
-                        place.insert(Handle::new(netns)).pids.push(pid);
+                    match NetnsFile::open(&procfs::netns_path(pid)) {
+                        Ok(netns) if netns.inode() == inode => {
+                            place.insert(Handle::new(netns)).pids.push(pid);
+                        }
+                        Ok(_moved_on) => drop(all.left.insert(inode)),
+                        Err(ended) if ended.is_gone() => drop(all.left.insert(inode)),
+                        Err(error) => {
+                            debug!(pid, %error, "the namespace of a process is not opened");
+                            all.refused_processes += 1;
+                        }
                     }
                 }
             }
         }
+        all.left.retain(|inode| !by_inode.contains_key(inode));
         by_inode.remove(&own_inode);
         all.others = by_inode.into_values().collect();
         all

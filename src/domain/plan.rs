@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::link::{LinkKind, LinkRef};
+use super::link::LinkRef;
 use super::mtu::{IpFamily, LinkMtu};
 use super::scope::OptedIn;
 use super::topology::{NetnsIx, Topology};
@@ -56,29 +56,14 @@ pub enum Change {
         /// The namespace that forwards.
         netns: NetnsIx,
     },
-    /// Let TCP announce what it likes again.
-    Unclamp {
-        /// The namespace.
-        netns: NetnsIx,
-    },
 }
 
 impl Change {
-    /// What takes it back.
-    #[must_use]
-    pub fn reversed(self) -> Self {
-        match self {
-            Self::LinkMtu { at, from, to } => Self::LinkMtu { at, from: to, to: from },
-            Self::Clamp { netns } => Self::Unclamp { netns },
-            Self::Unclamp { netns } => Self::Clamp { netns },
-        }
-    }
-
     /// The namespace that it is written in.
     pub fn netns(self) -> NetnsIx {
         match self {
             Self::LinkMtu { at, .. } => at.netns,
-            Self::Clamp { netns } | Self::Unclamp { netns } => netns,
+            Self::Clamp { netns } => netns,
         }
     }
 }
@@ -143,21 +128,6 @@ impl Plan {
             }
         }
         plan
-    }
-
-    /// What takes the whole of it back.
-    #[must_use]
-    pub fn reversed(&self, topology: &Topology) -> Vec<Change> {
-        let turn = |change: &Change| match change {
-            Change::LinkMtu { at, .. }
-                if topology.link(*at).is_some_and(|link| link.kind == LinkKind::Bridge) =>
-            {
-                Turn::Bridge
-            }
-            Change::LinkMtu { .. } => Turn::Link,
-            Change::Clamp { .. } | Change::Unclamp { .. } => Turn::Clamp,
-        };
-        taken_back(self.changes.clone(), turn).into_iter().map(Change::reversed).collect()
     }
 }
 

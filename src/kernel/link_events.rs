@@ -21,6 +21,7 @@ use tokio::task::yield_now;
 
 use super::links::{self, Linked};
 use super::netlink::NetlinkError;
+use super::netns::cookie;
 use super::readiness::register;
 use super::watch::grow_receive_buffer;
 use crate::domain::link::{Ifindex, Link};
@@ -92,6 +93,11 @@ impl LinkSocket {
         let _smaller_is_heard_anew_after_bursts = grow_receive_buffer(&socket, RECEIVE_BUFFER_BYTES);
         socket.add_membership(RTNLGRP_LINK).map_err(NetlinkError::Open)?;
         Ok(Self { socket, port })
+    }
+
+    /// That of its namespace ([`cookie`]).
+    pub fn netns_cookie(&self) -> io::Result<Option<u64>> {
+        cookie::of_socket(&self.socket)
     }
 }
 

@@ -4,11 +4,16 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use rustix::fs::{fstat, fstatfs};
+use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+pub mod cookie;
 
 /// `NSFS_MAGIC` (`include/uapi/linux/magic.h`).
 const NSFS_MAGIC: u64 = 0x6e73_6673;
@@ -40,6 +45,14 @@ pub enum NetnsError {
         /// Why not.
         source: io::Error,
     },
+    /// Its cookie was not told.
+    #[error("ask for the cookie of network namespace net:[{inode}] (SO_NETNS_COOKIE)")]
+    Cookie {
+        /// Which.
+        inode: u64,
+        /// Why not.
+        source: io::Error,
+    },
     /// No thread to join it with.
     #[error("start a thread to join network namespaces with")]
     Thread(#[source] io::Error),
@@ -52,9 +65,22 @@ impl NetnsError {
             Self::Open { source, .. } | Self::Join { source, .. } => {
                 source.kind() == io::ErrorKind::PermissionDenied
             }
-            Self::NotNetns { .. } | Self::Thread(_) => false,
+            Self::NotNetns { .. } | Self::Cookie { .. } | Self::Thread(_) => false,
         }
     }
+
+    /// Whether there is no such file any more, or its process has ended.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => is_gone(source),
+            Self::NotNetns { .. } | Self::Join { .. } | Self::Cookie { .. } | Self::Thread(_) => false,
+        }
+    }
+}
+
+/// Whether a file, or the process that a file in `/proc` tells of, is not there any more.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 /// A network namespace that is held open: it lives as long as this does.
@@ -63,6 +89,7 @@ pub struct NetnsFile {
     fd: OwnedFd,
     device: u64,
     inode: u64,
+    cookie: OnceLock<Option<u64>>,
 }
 
 impl NetnsFile {
@@ -71,11 +98,11 @@ impl NetnsFile {
         let failed = |source| NetnsError::Open { path: path.to_owned(), source };
         let fd = OwnedFd::from(File::open(path).map_err(failed)?);
         let is_nsfs = |fd: &OwnedFd| Ok(u64::try_from(fstatfs(fd)?.f_type) == Ok(NSFS_MAGIC));
-        if !is_nsfs(&fd).map_err(|errno: rustix::io::Errno| failed(errno.into()))? {
+        if !is_nsfs(&fd).map_err(|errno: Errno| failed(errno.into()))? {
             return Err(NetnsError::NotNetns { path: path.to_owned() });
         }
         let status = fstat(&fd).map_err(|errno| failed(errno.into()))?;
-        Ok(Self { fd, device: status.st_dev, inode: status.st_ino })
+        Ok(Self { fd, device: status.st_dev, inode: status.st_ino, cookie: OnceLock::new() })
     }
 
     /// The calling thread's own.
@@ -91,6 +118,16 @@ impl NetnsFile {
     /// The device that the inode is of: nsfs.
     pub fn device(&self) -> u64 {
         self.device
+    }
+
+    /// Tells it from those that get its inode later; `None` where the kernel does not. The first call joins it.
+    pub fn cookie(&self) -> Result<Option<u64>, NetnsError> {
+        if let Some(known) = self.cookie.get() {
+            return Ok(*known);
+        }
+        let cookie = self.run(|| cookie::of_socket(&UnixDatagram::unbound()?))?;
+        let cookie = cookie.map_err(|source| NetnsError::Cookie { inode: self.inode, source })?;
+        Ok(*self.cookie.get_or_init(|| cookie))
     }
 
     /// Runs `work` on a new thread that joins the namespace, does `work`, and ends.
@@ -161,14 +198,32 @@ pub struct PinnedNetns {
     pub netns: Result<NetnsFile, NetnsError>,
 }
 
-/// Every namespace that iproute2 or docker pinned. A directory that is not there pins none.
+/// Every namespace that iproute2 or docker pinned. A directory that is not there pins none; of one that cannot be read
+/// its own name tells.
 pub fn pinned() -> Vec<PinnedNetns> {
-    let entries = PINNED.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
-    let mut pinned: Vec<_> = entries
-        .map(|entry| PinnedNetns { name: entry.file_name(), netns: NetnsFile::open(&entry.path()) })
-        // What `ip netns add` leaves for a moment, and for ever in a mount namespace that it did not reach.
-        .filter(|pinned| !matches!(pinned.netns, Err(NetnsError::NotNetns { .. })))
-        .collect();
+    let files = |directory: &'static str| match files(directory) {
+        Ok(files) => files,
+        Err(source) if is_gone(&source) => Vec::new(),
+        Err(source) => {
+            let refused = NetnsError::Open { path: directory.into(), source };
+            vec![PinnedNetns { name: directory.into(), netns: Err(refused) }]
+        }
+    };
+    let mut pinned: Vec<_> = PINNED.into_iter().flat_map(files).collect();
     pinned.sort_by(|a, b| a.name.cmp(&b.name));
     pinned
+}
+
+fn files(directory: &str) -> io::Result<Vec<PinnedNetns>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match NetnsFile::open(&entry.path()) {
+            // What `ip netns add` leaves for a moment, and for ever in a mount namespace that it did not reach.
+            Err(NetnsError::NotNetns { .. }) => {}
+            Err(unpinned) if unpinned.is_gone() => {}
+            netns => files.push(PinnedNetns { name: entry.file_name(), netns }),
+        }
+    }
+    Ok(files)
 }

@@ -4,12 +4,17 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use super::netns::is_gone;
+
+/// `PROC_PID_INIT_INO` (`include/linux/proc_ns.h`): the first one of this kernel.
+pub const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
 /// The network namespace of each process that may be looked at.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     /// Pid and inode of its network namespace, by pid.
     pub processes: Vec<(u32, u64)>,
-    /// How many processes would not say (they need `CAP_SYS_PTRACE`).
+    /// How many processes did not say, though they are there (they need `CAP_SYS_PTRACE`).
     pub refused: usize,
 }
 
@@ -20,11 +25,11 @@ pub fn processes() -> io::Result<ProcessTable> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         match fs::read_link(netns_path(pid)) {
             Ok(target) => {
-                let inode = target.to_str().and_then(parse_inode);
+                let inode = target.to_str().and_then(|target| parse_inode(target, "net"));
                 table.processes.extend(inode.map(|inode| (pid, inode)));
             }
-            Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => table.refused += 1,
-            Err(_ended) => {}
+            Err(ended) if is_gone(&ended) => {}
+            Err(_refused) => table.refused += 1,
         }
     }
     table.processes.sort_unstable();
@@ -36,9 +41,15 @@ pub fn netns_path(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
+/// The inode of the pid namespace whose processes `/proc` shows: that of its process 1.
+pub fn pid_namespace() -> Option<u64> {
+    let target = fs::read_link("/proc/1/ns/pid").ok()?;
+    parse_inode(target.to_str()?, "pid")
+}
+
 /// `net:[4026531840]`
-fn parse_inode(target: &str) -> Option<u64> {
-    target.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+fn parse_inode(target: &str, kind: &str) -> Option<u64> {
+    target.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// The cgroup paths of a process, one a line: `0::/path` in v2, `4:memory:/path` in v1. Empty if it ended.

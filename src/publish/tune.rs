@@ -14,11 +14,13 @@ use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
 use crate::domain::link::{Ifindex, LinkRef};
 use crate::domain::mtu::LinkMtu;
-use crate::domain::plan::{Change, Turn, taken_back};
+use crate::domain::plan::{Change, Turn};
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::ClampError;
 
+mod apply;
 mod follow;
+mod home;
 mod ledger;
 mod prune;
 mod record;
@@ -26,13 +28,12 @@ pub mod requirements;
 mod revert;
 mod step;
 
+pub use apply::apply;
 pub use ledger::{Claim, Ledger, Session, TUNE_JSON};
-pub use prune::prune;
+pub use prune::{forget_ended, prune};
 pub use record::{NetnsId, Record, RecordError, RecordedClamp, RecordedLink};
 pub use revert::{RevertError, Reverted, revert, revert_some};
 pub use step::{Done, StepError};
-
-use follow::{Whereabouts, follow};
 
 /// A plan that was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +127,11 @@ impl Step {
         }
     }
 
-    fn netns(&self) -> NetnsId {
+    /// Where it writes, told from what may have the same inode later.
+    fn home(&mut self) -> (NetnsId, &mut Option<u64>) {
         match self {
-            Self::Link { link, .. } => link.netns,
-            Self::Clamp(clamp) => clamp.netns,
+            Self::Link { link, .. } => (link.netns, &mut link.cookie),
+            Self::Clamp(clamp) => (clamp.netns, &mut clamp.cookie),
         }
     }
 
@@ -161,14 +163,27 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
         let is_whole_pair = link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns == at.netns);
         let (called, ifindex, written) = (called.clone(), link.ifindex, vec![to]);
         let (was, is_live) = (from, false);
-        let link =
-            RecordedLink { netns, called, ifindex, name, kind, linked, was, written, is_whole_pair, is_live };
+        let cookie = None; // it is asked for before it is recorded
+        let link = RecordedLink {
+            netns,
+            cookie,
+            called,
+            ifindex,
+            name,
+            kind,
+            linked,
+            was,
+            written,
+            is_whole_pair,
+            is_live,
+        };
         Some(Step::Link { link, to })
     };
     Ok(match change {
         Change::LinkMtu { at, from, to } => recorded(at, from, to),
-        Change::Clamp { netns: _ } => Some(Step::Clamp(RecordedClamp { netns, called, is_live: false })),
-        Change::Unclamp { netns: _ } => None, // what is taken back comes from the record
+        Change::Clamp { netns: _ } => {
+            Some(Step::Clamp(RecordedClamp { netns, cookie: None, called, is_live: false }))
+        }
     })
 }
 
@@ -180,80 +195,4 @@ fn netns_id(look: &Look, doors: &Doors, netns: NetnsIx) -> Result<Option<NetnsId
         None if inode.is_some() && doors.are_all => Ok(None),
         None => Err(TuneError::NoDoor { called: called(&look.topology, &look.identities, netns) }),
     }
-}
-
-/// Carries the steps out in their order, and calls `before` each; what was there is recorded first. Tells what came of
-/// each.
-pub fn apply(
-    ledger: &Ledger,
-    doors: &Doors,
-    steps: &[Step],
-    mut before: impl FnMut(&Step),
-) -> Result<Vec<Done>, TuneError> {
-    if steps.is_empty() {
-        return Ok(Vec::new());
-    }
-    let session = ledger.session()?;
-    let known = session.load()?;
-    session.update(|record| steps.iter().for_each(|step| record.add(step)))?;
-    let mut written = Vec::new();
-    let mut all = Vec::new();
-    for step in steps {
-        before(step);
-        let done = carry_out(doors, step);
-        // What was written and then read back as something else is taken back too.
-        if needs_taking_back(step, &done) {
-            written.push(step);
-        }
-        match done {
-            Ok(done) => all.push(done),
-            Err(source) => {
-                let left = take_back(doors, written);
-                if left.is_empty() {
-                    session.update(|record| record.restore(&known, steps))?;
-                }
-                return Err(TuneError::Refused { what: step.what(), left, source });
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// A bridge was not written if it followed its ports, and does not follow them back if somebody set it before.
-fn needs_taking_back(step: &Step, done: &Result<Done, StepError>) -> bool {
-    match step {
-        Step::Link { .. } => true,
-        Step::Clamp(_) => !matches!(done, Ok(Done::WasSo | Done::Gone)),
-    }
-}
-
-fn carry_out(doors: &Doors, step: &Step) -> Result<Done, StepError> {
-    let Some(netns) = step.netns().door(doors) else { return Ok(Done::Gone) };
-    match step {
-        Step::Link { link, to } => step::lower(netns, link, (link.was, *to)),
-        Step::Clamp(_) => step::clamp(netns),
-    }
-}
-
-/// What this run did, to what was there when it began. Tells what could not be taken back.
-fn take_back(doors: &Doors, written: Vec<&Step>) -> Vec<String> {
-    let failed = |step: &Step| {
-        let netns = step.netns().door(doors)?;
-        let restored = match step {
-            Step::Link { link, .. } => match follow(doors, link) {
-                Ok(Whereabouts::Found(at)) => step::restore(&at, link),
-                Ok(Whereabouts::Gone | Whereabouts::Unseen) => return None,
-                Err(error) => Err(error),
-            },
-            Step::Clamp(_) => step::unclamp(netns),
-        };
-        restored.err().map(|error| format!("{} ({})", step.what(), whole(&error)))
-    };
-    taken_back(written, |step| step.turn()).into_iter().filter_map(failed).collect()
-}
-
-/// An error with its causes, in one line.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

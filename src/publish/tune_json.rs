@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::tune::{Done, Reverted, whole};
+use super::tune::{Done, Reverted};
 use super::tune_text::Planned;
 use crate::discovery::advice::called;
 use crate::discovery::role::{Role, role};
+use crate::domain::error::with_sources;
 use crate::domain::link::{Ifindex, LinkRef};
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::Change;
@@ -86,7 +87,6 @@ pub fn plan(planned: &Planned<'_>) -> serde_json::Result<String> {
             What::LinkMtu { ifindex: at.ifindex, link: name(at), role, from, to }
         }
         Change::Clamp { .. } => What::Clamp { from: false, to: true },
-        Change::Unclamp { .. } => What::Clamp { from: true, to: false },
     };
     let change = |change: &Change| {
         let netns = change.netns();
@@ -134,7 +134,7 @@ pub fn reverted(reverted: &[Reverted]) -> serde_json::Result<String> {
             mtu: it.link.as_ref().map(|(_, was)| *was),
             outcome,
             now,
-            error: it.outcome.as_ref().err().map(|error| whole(error)),
+            error: it.outcome.as_ref().err().map(|error| with_sources(error)),
         }
     });
     serde_json::to_string_pretty(&RevertDocument {

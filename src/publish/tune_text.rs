@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use super::paint::Paint;
 use super::survey_text::limiter;
-use super::tune::{Done, Reverted, whole};
+use super::tune::{Done, Reverted};
 use crate::discovery::advice::called;
 use crate::discovery::role::role;
 use crate::discovery::scope::Chosen;
 use crate::discovery::survey::Survey;
+use crate::domain::error::with_sources;
 use crate::domain::link::LinkRef;
 use crate::domain::plan::{Change, Plan};
 use crate::domain::topology::NetnsIx;
@@ -56,7 +57,7 @@ pub fn reverted(reverted: &[Reverted], paint: Paint) -> String {
                 format!("{what} before; somebody gave it {now} since, and that stays")
             }
             (Err(error), _) => {
-                paint.bad(&format!("{what}: not taken back, and still recorded: {}", whole(error)))
+                paint.bad(&format!("{what}: not taken back, and still recorded: {}", with_sources(error)))
             }
         };
         out.push_str(&line);
@@ -128,7 +129,6 @@ impl Text<'_> {
                 [place, self.name(at), kind.into(), from.to_string(), to.to_string()]
             }
             Change::Clamp { .. } => [place, "-".into(), "TCP clamp".into(), "no".into(), "yes".into()],
-            Change::Unclamp { .. } => [place, "-".into(), "TCP clamp".into(), "yes".into(), "no".into()],
         }
     }
 
@@ -153,7 +153,6 @@ impl Text<'_> {
                         (Some(format!("-{name} mtu {from}")), Some(format!("+{name} mtu {to}")))
                     }
                     Change::Clamp { .. } => (None, Some(format!("+table inet {TABLE}, {RULE}"))),
-                    Change::Unclamp { .. } => (Some(format!("-table inet {TABLE}, {RULE}")), None),
                 };
                 let old = old.map(|line| self.paint.bad(&line));
                 let new = new.map(|line| self.paint.good(&line));

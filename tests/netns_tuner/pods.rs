@@ -180,6 +180,28 @@ fn what_leaves_the_scope_is_given_back_what_it_had_and_no_other() -> Result<()> 
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_ended_is_forgotten_by_the_next_pass() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    let recorded = || -> Result<_> {
+        let record = recorded(&lab)?;
+        let of = |kind: &str| record[kind].as_array().map(Vec::len);
+        Ok((of("links"), of("clamps")))
+    };
+    told.pass("pod1=links pod2=links")?;
+    assert_eq!(recorded()?, (Some(4), Some(2)));
+    lab.ip(&["netns", "delete", "pod1-c"])?;
+    lab.ip(&["netns", "delete", "pod1"])?;
+    told.pass("pod1=links pod2=links")?;
+    assert_eq!(recorded()?, (Some(2), Some(1)));
+    drop(told);
+    revert(&lab)?;
+    assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn what_somebody_applied_by_hand_is_not_the_agents_to_take_back() -> Result<()> {
     let lab = lab_with_pods()?;
     lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--netns", "pod1", "--apply"])?;

@@ -1,9 +1,12 @@
 //! What was there before, whatever ends the agent, and whoever else is there.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::io::Read as _;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use mtu_lab::docker::{NetnsLab, Place, Signal};
+use mtu_lab::docker::{NetnsLab, Place, Process, Signal};
 use serde_json::Value;
 
 use crate::*;
@@ -136,5 +139,130 @@ fn pairs_that_ended_are_forgotten_and_ends_that_moved_are_not() -> Result<()> {
     revert(&lab)?;
     assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, DOCKER);
     assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER);
+    Ok(())
+}
+
+fn forge(lab: &NetnsLab, change: impl Fn(&mut Value)) -> Result<()> {
+    let mut record = recorded(lab)?;
+    change(&mut record);
+    fs::write(lab.path("/run/mtu-agent/tune.json"), serde_json::to_vec(&record)?).context("write the record")
+}
+
+/// The inode of a namespace that has a name.
+fn inode(lab: &NetnsLab, name: &str) -> Result<u64> {
+    let said = lab.check_in(Place::Node, &["stat", "-Lc", "%i", &format!("/run/netns/{name}")])?;
+    said.trim().parse().context("a number")
+}
+
+/// All that is recorded of the namespace `from` is of `to`, as if that had got its inode.
+fn rename(record: &mut Value, from: u64, to: u64) {
+    for kind in ["links", "clamps"] {
+        for it in record[kind].as_array_mut().into_iter().flatten() {
+            if it["netns"]["inode"] == from {
+                it["netns"]["inode"] = to.into();
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_namespace_that_got_the_inode_of_an_ended_one_is_not_given_what_that_had() -> Result<()> {
+    let lab = lab()?;
+    let container = |name: &str, mtu| {
+        lab.netns(name)?;
+        lab.ip_batch(
+            Place::Node,
+            &format!(
+                "link add {STAYS} index 78 mtu {mtu} type veth peer name eth0 index 79 mtu {mtu} netns {name}
+                 link set {STAYS} master docker0
+                 link set {STAYS} up"
+            ),
+        )?;
+        let routed = "link set eth0 up\naddr add 172.17.0.2/16 dev eth0\nroute add default via 172.17.0.1";
+        lab.ip_batch(Place::Netns(name), routed)
+    };
+    container("c1", DOCKER)?;
+    lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--netns", "c1", "--apply"])?;
+    assert_eq!(lab.link_mtu(Place::Netns("c1"), "eth0")?, UPLINK);
+    // The next one has the same links, and somebody has told its daemon the MTU.
+    let ended = inode(&lab, "c1")?;
+    lab.ip(&["link", "delete", STAYS])?;
+    lab.ip(&["netns", "delete", "c1"])?;
+    container("c2", UPLINK)?;
+    lab.nft(Place::Netns("c2"), "table inet mtu_agent {}")?;
+    let next = inode(&lab, "c2")?;
+    forge(&lab, |record| rename(record, ended, next))?;
+    let forged = recorded(&lab)?;
+
+    let said = revert(&lab)?;
+    assert!(said.lines().all(|line| line.ends_with("is gone")), "{said}");
+    assert_eq!(lab.link_mtu(Place::Netns("c2"), "eth0")?, UPLINK, "{said}");
+    assert!(is_clamped(&lab, Place::Netns("c2"))? && recorded(&lab).is_err());
+
+    // Without the cookies they are the same.
+    fs::write(lab.path("/run/mtu-agent/tune.json"), serde_json::to_vec(&forged)?)?;
+    forge(&lab, without_cookies)?;
+    let said = revert(&lab)?;
+    assert_eq!(lab.link_mtu(Place::Netns("c2"), "eth0")?, DOCKER, "{said}");
+    Ok(())
+}
+
+/// As a kernel before Linux 5.14 would have it.
+fn without_cookies(record: &mut Value) {
+    for kind in ["links", "clamps"] {
+        for it in record[kind].as_array_mut().into_iter().flatten() {
+            it.as_object_mut().and_then(|it| it.remove("cookie")).expect("this kernel has them");
+        }
+    }
+}
+
+/// A namespace that nothing but a process leads into.
+fn nameless(lab: &NetnsLab) -> Result<(Process, String)> {
+    let words = ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"];
+    let process = lab.spawn(Place::Node, NetnsLab::command(&words).stdout(Stdio::piped()))?;
+    process.take_stdout().context("it has a stdout")?.read_exact(&mut [0])?;
+    let pid = process.lab_pid()?.to_string();
+    Ok((process, pid))
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_cannot_be_seen_from_a_container_stays_recorded() -> Result<()> {
+    let lab = lab()?;
+    let (_process, pid) = nameless(&lab)?;
+    lab.ip_batch(
+        Place::Node,
+        &format!(
+            "link add {STAYS} type veth peer name eth0 netns {pid}
+             link set {STAYS} master docker0
+             link set {STAYS} up"
+        ),
+    )?;
+    let inside = |words: &[&str]| {
+        let entered = ["nsenter", "--target", &pid, "--net", "ip"];
+        lab.check_in(Place::Node, &[&entered[..], words].concat())
+    };
+    inside(&["addr", "add", "172.17.0.2/16", "dev", "eth0"])?;
+    inside(&["link", "set", "eth0", "up"])?;
+    inside(&["route", "add", "default", "via", "172.17.0.1"])?;
+    lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--netns", &pid, "--mode", "clamp", "--apply"])?;
+    lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--all-docker", "--mode", "links", "--apply"])?;
+    assert!(inside(&["link", "show", "eth0"])?.contains("mtu 1400 "));
+    let before = recorded(&lab)?;
+
+    let container = ["unshare", "--pid", "--fork", "--mount-proc", MTU_AGENT, "tune", "--revert"];
+    let output = lab.run(Place::Node, &container)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(said.matches("not all are seen: run with the host's pids").count(), 2, "{said}");
+    assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER, "what is seen is taken back: {said}");
+    let left = recorded(&lab)?;
+    assert_eq!(left["clamps"], before["clamps"]);
+    assert_eq!(left["links"].as_array().map(Vec::len), Some(1), "{left:#}");
+
+    revert(&lab)?;
+    assert!(inside(&["link", "show", "eth0"])?.contains("mtu 1500 "));
+    assert!(recorded(&lab).is_err());
     Ok(())
 }

@@ -31,6 +31,7 @@ pub(super) struct Shared {
 /// The guard of one namespace.
 pub(super) struct Guard {
     netns: NetnsId,
+    cookie: Option<u64>,
     called: String,
     events: LinkEvents,
     rules: watch::Receiver<Rules>,
@@ -57,8 +58,9 @@ impl Guard {
         shared: Rc<Shared>,
     ) -> io::Result<Self> {
         let answers = Answers::new(rules.borrow_and_update().clone());
+        let cookie = socket.netns_cookie()?;
         let events = LinkEvents::listen(socket)?;
-        Ok(Self { netns, called, events, rules, answers, sent: BTreeMap::new(), dump: None, shared })
+        Ok(Self { netns, cookie, called, events, rules, answers, sent: BTreeMap::new(), dump: None, shared })
     }
 
     /// Ends when nobody has rules for it any more.
@@ -192,6 +194,7 @@ impl Guard {
     fn recorded(&self, link: &Link<Linked>, to: LinkMtu) -> RecordedLink {
         RecordedLink {
             netns: self.netns,
+            cookie: self.cookie,
             called: self.called.clone(),
             ifindex: link.ifindex,
             name: link.name.clone(),

@@ -100,6 +100,10 @@ impl Planner {
                 return BTreeSet::new();
             }
         };
+        // While the guards still keep what has ended, so that nothing else gets its inode.
+        if may_write && let Err(error) = tune::forget_ended(&self.ledger, &doors) {
+            self.say(with_sources(&error));
+        }
         if may_write
             && is_known
             && let Err(error) = self.take_back(survey, &doors, &chosen)
@@ -323,6 +327,6 @@ fn what(step: &Step) -> Tuned {
 fn needed(change: Change) -> Permission {
     match change {
         Change::LinkMtu { .. } => Permission::Links,
-        Change::Clamp { .. } | Change::Unclamp { .. } => Permission::Clamp,
+        Change::Clamp { .. } => Permission::Clamp,
     }
 }

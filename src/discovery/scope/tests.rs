@@ -54,7 +54,7 @@ fn links(survey: &Survey, selection: Selection) -> BTreeSet<LinkRef<NetnsIx>> {
     let plan = Plan::new(&survey.look.topology, &opted_in, Mode::Links, &BTreeSet::new());
     let link = |change: &Change| match change {
         Change::LinkMtu { at, .. } => Some(*at),
-        Change::Clamp { .. } | Change::Unclamp { .. } => None,
+        Change::Clamp { .. } => None,
     };
     plan.changes.iter().filter_map(link).collect()
 }

@@ -3,9 +3,9 @@
 
 use std::os::fd::AsFd as _;
 
+use super::home::{Homes, Whereabouts};
 use super::record::RecordedLink;
 use super::step::StepError;
-use crate::discovery::doors::Doors;
 use crate::domain::link::{Ifindex, Link, LinkKind};
 use crate::kernel::RouteSocket;
 use crate::kernel::links::Linked;
@@ -32,18 +32,16 @@ impl Found<'_> {
     }
 }
 
-/// What became of a recorded link.
-pub(super) enum Whereabouts<'a> {
-    Found(Found<'a>),
-    Gone,
-    /// It may be there, where it cannot be seen.
-    Unseen,
-}
-
 /// Looks for it where it was, and then at the other end of its pair.
-pub(super) fn follow<'a>(doors: &'a Doors, recorded: &RecordedLink) -> Result<Whereabouts<'a>, StepError> {
-    let unseen = if doors.are_all { Whereabouts::Gone } else { Whereabouts::Unseen };
-    let Some(home) = recorded.netns.door(doors) else { return Ok(unseen) };
+pub(super) fn follow<'a>(
+    homes: &Homes<'a>,
+    recorded: &RecordedLink,
+) -> Result<Whereabouts<Found<'a>>, StepError> {
+    let home = match homes.of(recorded.netns, recorded.cookie)? {
+        Whereabouts::Found(home) => home,
+        Whereabouts::Gone => return Ok(Whereabouts::Gone),
+        Whereabouts::Unseen => return Ok(Whereabouts::Unseen),
+    };
     let found = |netns, ifindex, moved_from| Whereabouts::Found(Found { netns, ifindex, moved_from });
     home.run(|| {
         let mut socket = RouteSocket::open()?;
@@ -56,11 +54,11 @@ pub(super) fn follow<'a>(doors: &'a Doors, recorded: &RecordedLink) -> Result<Wh
         let linked = socket.link(other_end)?.filter(|link| link.kind == LinkKind::Veth);
         let Some(moved) = linked.and_then(|link| link.linked) else { return Ok(Whereabouts::Gone) };
         let Some(nsid) = moved.netns else { return Ok(Whereabouts::Gone) };
-        for door in doors.iter() {
+        for door in homes.doors.iter() {
             if socket.nsid_of(door.as_fd())? == Some(nsid) {
                 return Ok(found(door, moved.ifindex, Some(other_end)));
             }
         }
-        Ok(unseen)
+        Ok(if homes.are_all { Whereabouts::Gone } else { Whereabouts::Unseen })
     })?
 }

@@ -3,17 +3,19 @@
 //! Who writes links holds the lock from before they are recorded until after they are written, so that nobody takes
 //! back what is about to be written. Parts of one process hold it together: an answer does not wait for a plan.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::record::{Record, RecordError, RecordedLink, SCHEMA};
-use crate::kernel::host;
+use super::Step;
+use super::record::{NetnsId, Record, RecordError, RecordedLink, SCHEMA};
+use crate::domain::link::Ifindex;
+use crate::kernel::{host, procfs};
 use crate::publish::host_file::HostFiles;
 
 /// Name of the record.
@@ -24,6 +26,8 @@ const LOCK: &str = "tune.lock";
 const CLAIM: &str = "tuner.lock";
 /// Another process is done with all links of a machine by then.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So often it is tried until then.
+const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// What is recorded in one directory. Each part of a process that writes links has the same one.
 #[derive(Debug)]
@@ -36,6 +40,10 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct State {
     lock: Weak<File>,
+    /// Another process did not come to an end, nobody waits for it again before it has.
+    is_busy: bool,
+    /// Links that were answered, and recorded for that, under this lock.
+    answered: BTreeSet<(NetnsId, Ifindex)>,
     /// The record, as long as its file is this one.
     known: Option<(Option<Stamp>, Record)>,
 }
@@ -64,16 +72,38 @@ impl Ledger {
         Self { files: HostFiles::beside_others(directory), patience: PATIENCE, state: Mutex::default() }
     }
 
-    /// The right to write links. Waits for other processes to finish what they write.
+    /// The right to write links. Waits for other processes to finish what they write: so long that one which does not
+    /// is waited for once, and refused at once from then on.
     pub fn session(&self) -> Result<Session<'_>, RecordError> {
-        let mut state = self.state();
-        if let Some(lock) = state.lock.upgrade() {
-            return Ok(Session { ledger: self, _lock: lock });
+        let mut tries = self.patience.as_millis() / TRY_EVERY.as_millis();
+        loop {
+            let mut state = self.state();
+            if let Some(lock) = state.lock.upgrade() {
+                return Ok(Session { ledger: self, _lock: lock });
+            }
+            self.files.make_directory()?;
+            let (lock, path) = self.open(LOCK)?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    let lock = Arc::new(lock);
+                    state.lock = Arc::downgrade(&lock);
+                    state.is_busy = false;
+                    state.answered.clear();
+                    return Ok(Session { ledger: self, _lock: lock });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(RecordError::File { attempt: "lock", path, source });
+                }
+                Err(TryLockError::WouldBlock) if tries == 0 || state.is_busy => {
+                    state.is_busy = true;
+                    return Err(RecordError::Busy { path });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            drop(state);
+            tries -= 1;
+            pause();
         }
-        self.files.make_directory()?;
-        let lock = Arc::new(self.lock()?);
-        state.lock = Arc::downgrade(&lock);
-        Ok(Session { ledger: self, _lock: lock })
     }
 
     /// Becomes the one that keeps links right. Refused while another is.
@@ -103,28 +133,6 @@ impl Ledger {
         }
     }
 
-    fn lock(&self) -> Result<File, RecordError> {
-        let (lock, path) = self.open(LOCK)?;
-        let failed = |source| RecordError::File { attempt: "lock", path: path.clone(), source };
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        let (sender, locked) = channel();
-        let wait = move || {
-            let locked = lock.lock();
-            drop(sender.send(locked.map(|()| lock))); // nobody waits any more: it is unlocked again
-        };
-        thread::Builder::new().name("tune-lock".to_owned()).spawn(wait).map_err(failed)?;
-        match locked.recv_timeout(self.patience) {
-            Ok(locked) => locked.map_err(failed),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(RecordError::Busy { path })
-            }
-        }
-    }
-
     fn load(&self, state: &mut State) -> Result<Record, RecordError> {
         let path = self.path();
         let failed = |source| RecordError::File { attempt: "read", path: path.clone(), source };
@@ -150,6 +158,13 @@ impl Ledger {
             return Err(RecordError::Schema { path, schema: record.schema });
         }
         Ok(if record.boot == host::boot_id() { record } else { Record::new() })
+    }
+
+    fn update(&self, state: &mut State, change: impl FnOnce(&mut Record)) -> Result<(), RecordError> {
+        let known = self.load(state)?;
+        let mut record = known.clone();
+        change(&mut record);
+        if record == known { Ok(()) } else { self.store(state, record) }
     }
 
     /// Replaces it as a whole, on the disk when this returns. An empty one is removed.
@@ -190,19 +205,45 @@ impl Session<'_> {
         self.ledger.load(&mut self.ledger.state())
     }
 
-    /// Records links that are about to be written. When this returns, that is on the disk.
-    pub fn add_links(&self, links: impl Iterator<Item = RecordedLink>) -> Result<(), RecordError> {
-        self.update(|record| links.for_each(|link| record.add_link(link)))
+    /// Records links that are about to be answered. When this returns, that is on the disk.
+    pub fn add_links(&self, links: impl IntoIterator<Item = RecordedLink>) -> Result<(), RecordError> {
+        let links: Vec<_> = links.into_iter().collect();
+        self.ledger.state().answered.extend(links.iter().map(|link| (link.netns, link.ifindex)));
+        self.add(|record| links.into_iter().for_each(|link| record.add_link(link)))
+    }
+
+    /// Records what is about to be written. When this returns, that is on the disk.
+    pub(super) fn add(&self, add: impl FnOnce(&mut Record)) -> Result<(), RecordError> {
+        self.update(|record| {
+            record.seen_from(procfs::pid_namespace());
+            add(record);
+        })
+    }
+
+    /// What was `known` of what the steps are about, if they have written nothing: but what was answered since is written.
+    pub(super) fn restore(&self, known: &Record, steps: &[Step]) -> Result<(), RecordError> {
+        let mut state = self.ledger.state();
+        let is_answered = |step: &Step| {
+            let (netns, link) = step.at();
+            link.is_some_and(|link| state.answered.contains(&(netns, link)))
+        };
+        let unwritten: Vec<_> = steps.iter().filter(|step| !is_answered(step)).collect();
+        self.ledger.update(&mut state, |record| record.restore(known, &unwritten))
     }
 
     /// Changes the record. When this returns, that is on the disk.
     pub(super) fn update(&self, change: impl FnOnce(&mut Record)) -> Result<(), RecordError> {
-        let mut state = self.ledger.state();
-        let known = self.ledger.load(&mut state)?;
-        let mut record = known.clone();
-        change(&mut record);
-        if record == known { Ok(()) } else { self.ledger.store(&mut state, record) }
+        self.ledger.update(&mut self.ledger.state(), change)
     }
+}
+
+/// Until a lock is tried again: the kernel tells its end only to those who wait in it, for however long.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody can be told of the end of a lock and wait no longer than so long"
+)]
+fn pause() {
+    thread::sleep(TRY_EVERY);
 }
 
 impl Stamp {

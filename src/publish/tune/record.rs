@@ -1,90 +1,23 @@
 //! What was there before, such that another process finds it again.
 
-use std::io;
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::Step;
-use crate::discovery::doors::Doors;
 use crate::domain::link::{Ifindex, Link};
 use crate::domain::mtu::LinkMtu;
 use crate::kernel::host;
 use crate::kernel::links::Linked;
 use crate::kernel::netns::NetnsFile;
-use crate::publish::host_file::HostFileError;
+use crate::kernel::procfs::{INITIAL_PID_NAMESPACE, pid_namespace};
+
+pub use error::RecordError;
+
+mod error;
 
 /// Changes only add.
 pub(super) const SCHEMA: &str = "mtu-agent.dev/tune-record/v1";
 
-/// The record could not be read or written. Without it nothing is changed.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// It could not be written.
-    #[error("record what is to be changed, before it is")]
-    Write(#[from] HostFileError),
-    /// It could not be read or removed.
-    #[error("{attempt} {}", path.display())]
-    File {
-        /// What was attempted.
-        attempt: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// It is no record.
-    #[error(
-        "{} is no record of what was changed: somebody wrote to it; look at the links that it names, then remove it",
-        path.display()
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// It has another schema.
-    #[error("{} has the schema {schema:?}: another version of mtu-agent wrote it; use that one to --revert", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What it has.
-        schema: String,
-    },
-    /// Others could have written it.
-    #[error(
-        "{} could have been written by others (uid {uid}, mode {mode:o}): it is not believed; look at it, then chown \
-         or remove it",
-        path.display()
-    )]
-    Untrusted {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        uid: u32,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// An agent is at it, and would undo what is undone.
-    #[error(
-        "an agent is tuning this host (it holds {}): it would write all of it again at once; stop it first, or let it \
-         take back by itself what is not opted in any more",
-        path.display()
-    )]
-    Claimed {
-        /// The lock.
-        path: PathBuf,
-    },
-    /// Another process is at it.
-    #[error("another mtu-agent writes links on this host and does not come to an end (it holds {}): end it", path.display())]
-    Busy {
-        /// The lock.
-        path: PathBuf,
-    },
-}
-
-/// Identifies a network namespace as long as this kernel runs and the namespace is there.
+/// Identifies a network namespace as long as it is there. One that comes after its end may get the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NetnsId {
     /// Device of its file.
@@ -98,11 +31,6 @@ impl NetnsId {
     pub fn of(netns: &NetnsFile) -> Self {
         Self { device: netns.device(), inode: netns.inode() }
     }
-
-    /// The way into it, if it is still there.
-    pub fn door(self, doors: &Doors) -> Option<&NetnsFile> {
-        doors.get(self.inode).filter(|netns| Self::of(netns) == self)
-    }
 }
 
 /// A link that was, or is about to be, written.
@@ -110,6 +38,9 @@ impl NetnsId {
 pub struct RecordedLink {
     /// Its namespace.
     pub netns: NetnsId,
+    /// What tells its namespace from those that get its inode later, if the kernel tells it (`SO_NETNS_COOKIE`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
     /// What people called the namespace.
     pub called: String,
     /// Its index.
@@ -148,10 +79,42 @@ impl RecordedLink {
             && (has_parted || self.linked == link.linked.map(|linked| linked.ifindex))
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        let identity = |it: &Self| (it.netns, it.ifindex, it.name.clone(), it.kind.clone(), it.linked);
-        identity(self) == identity(other)
+    /// Whether that MTU is what we gave it, to be taken back.
+    pub(super) fn is_ours(&self, mtu: LinkMtu) -> bool {
+        mtu != self.was && self.written.contains(&mtu)
     }
+
+    /// Whether both are of one link, as far as can be told.
+    fn is_same(&self, other: &Self) -> bool {
+        self.has_names_of(other) && !is_another(self.cookie, other.cookie)
+    }
+
+    /// The same, but for the namespace's cookie.
+    fn has_names_of(&self, other: &Self) -> bool {
+        (self.netns, self.ifindex, self.linked) == (other.netns, other.ifindex, other.linked)
+            && (&self.name, &self.kind) == (&other.name, &other.kind)
+    }
+
+    /// Whether what is found now is what was there or what we gave it: anything else is somebody's later will, which is
+    /// what is to be given back from then on.
+    fn explains(&self, found: &Self) -> bool {
+        self.is_same(found) && (self.was == found.was || self.written.contains(&found.was))
+    }
+
+    /// With what is written next.
+    fn and(mut self, next: Self) -> Self {
+        self.written.extend(next.written);
+        self.written.sort_unstable();
+        self.written.dedup();
+        self.cookie = self.cookie.or(next.cookie);
+        self.is_live &= next.is_live;
+        self
+    }
+}
+
+/// Of namespaces with one inode.
+fn is_another(cookie: Option<u64>, other: Option<u64>) -> bool {
+    cookie.zip(other).is_some_and(|(cookie, other)| cookie != other)
 }
 
 /// A namespace that was, or is about to be, clamped.
@@ -159,11 +122,20 @@ impl RecordedLink {
 pub struct RecordedClamp {
     /// The namespace.
     pub netns: NetnsId,
+    /// As that of [`RecordedLink::cookie`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
     /// What people called it.
     pub called: String,
     /// An agent did it by itself, and takes it back when it may not any more.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_live: bool,
+}
+
+impl RecordedClamp {
+    fn is_same(&self, other: &Self) -> bool {
+        self.netns == other.netns && !is_another(self.cookie, other.cookie)
+    }
 }
 
 /// All that can be taken back.
@@ -172,6 +144,9 @@ pub struct Record {
     pub(super) schema: String,
     /// Inodes and indices mean nothing after the next boot.
     pub(super) boot: String,
+    /// From where it was seen. Who looks from elsewhere does not see whether it is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pid_namespace: Option<u64>,
     /// Links in the order in which they were written.
     pub links: Vec<RecordedLink>,
     /// Namespaces with the table.
@@ -180,7 +155,8 @@ pub struct Record {
 
 impl Record {
     pub(super) fn new() -> Self {
-        Self { schema: SCHEMA.to_owned(), boot: host::boot_id(), links: Vec::new(), clamps: Vec::new() }
+        let (schema, boot, pid_namespace) = (SCHEMA.to_owned(), host::boot_id(), pid_namespace());
+        Self { schema, boot, pid_namespace, links: Vec::new(), clamps: Vec::new() }
     }
 
     /// Whether there is nothing to take back.
@@ -196,20 +172,23 @@ impl Record {
         }
     }
 
-    /// What was `known` before the steps were added, of what they are about; others may have added more.
-    pub(super) fn restore(&mut self, known: &Self, steps: &[Step]) {
-        let is_about = |link: &RecordedLink| {
-            steps.iter().any(|step| matches!(step, Step::Link { link: it, .. } if it.is_same(link)))
-        };
-        let clamps =
-            |netns| steps.iter().any(|step| matches!(step, Step::Clamp(clamp) if clamp.netns == netns));
-        let mut links = known.links.clone();
-        let added = |link: &RecordedLink| !is_about(link) && !known.links.iter().any(|it| it.is_same(link));
-        links.retain(|link| is_about(link) || self.links.iter().any(|it| it.is_same(link)));
-        links.extend(self.links.iter().filter(|link| added(link)).cloned());
-        self.links = links;
-        self.clamps
-            .retain(|clamp| !clamps(clamp.netns) || known.clamps.iter().any(|it| it.netns == clamp.netns));
+    /// Of what the steps are about: what was `known` before these were added.
+    pub(super) fn restore(&mut self, known: &Self, steps: &[&Step]) {
+        for step in steps {
+            match step {
+                Step::Link { link, .. } => {
+                    let before = known.links.iter().find(|it| it.is_same(link));
+                    restore(&mut self.links, before, |it| it.is_same(link));
+                }
+                Step::Clamp(clamp) => {
+                    let before = known.clamps.iter().find(|it| it.is_same(clamp));
+                    restore(&mut self.clamps, before, |it| it.is_same(clamp));
+                }
+            }
+        }
+        // Those that are as they were are where they were.
+        let position = |link: &RecordedLink| known.links.iter().position(|it| it == link);
+        self.links.sort_by_cached_key(|link| position(link).unwrap_or(usize::MAX));
     }
 
     /// Forgets these.
@@ -218,26 +197,42 @@ impl Record {
         self.clamps.retain(|clamp| !clamps.contains(clamp));
     }
 
-    /// Adds a link; of one that is there, what it was at first stays.
+    /// Adds a link. Of one that is there, what it was at first stays, unless somebody gave it another value since.
     pub(super) fn add_link(&mut self, link: RecordedLink) {
-        match self.links.iter().position(|it| it.is_same(&link)) {
-            Some(position) => {
-                let mut known = self.links.remove(position);
-                known.written.extend(link.written);
-                known.written.sort_unstable();
-                known.written.dedup();
-                known.is_live &= link.is_live;
-                self.links.push(known);
-            }
-            None => self.links.push(link),
-        }
+        let known = self.links.iter().position(|it| it.has_names_of(&link));
+        let known = known.map(|position| self.links.remove(position));
+        self.links.push(match known.filter(|known| known.explains(&link)) {
+            Some(known) => known.and(link),
+            None => link,
+        });
     }
 
     /// Adds a clamp, unless it is there.
     pub(super) fn add_clamp(&mut self, clamp: RecordedClamp) {
-        if !self.clamps.iter().any(|it| it.netns == clamp.netns) {
-            self.clamps.push(clamp);
+        match self.clamps.iter_mut().find(|it| it.netns == clamp.netns) {
+            Some(known) if known.is_same(&clamp) => {
+                known.cookie = known.cookie.or(clamp.cookie);
+                known.is_live &= clamp.is_live;
+            }
+            Some(of_an_ended_namespace) => *of_an_ended_namespace = clamp,
+            None => self.clamps.push(clamp),
         }
+    }
+
+    /// Tells from where it is seen now.
+    pub(super) fn seen_from(&mut self, pid_namespace: Option<u64>) {
+        if self.pid_namespace != pid_namespace {
+            // Both of them are seen from there alone.
+            self.pid_namespace = Some(INITIAL_PID_NAMESPACE);
+        }
+    }
+}
+
+fn restore<T: Clone>(all: &mut Vec<T>, before: Option<&T>, is_it: impl Fn(&T) -> bool) {
+    let Some(position) = all.iter().position(is_it) else { return };
+    match before {
+        Some(before) => all[position] = before.clone(),
+        None => drop(all.remove(position)),
     }
 }
 

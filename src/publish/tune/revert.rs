@@ -1,8 +1,9 @@
 //! Gives back what the record tells of, in any process, as long as the links are there.
 
-use super::follow::{Whereabouts, follow};
+use super::follow::follow;
+use super::home::{Homes, Whereabouts};
 use super::ledger::Ledger;
-use super::record::{NetnsId, RecordedClamp, RecordedLink};
+use super::record::{RecordedClamp, RecordedLink};
 use super::step::{self, Done, StepError};
 use super::{TuneError, turn};
 use crate::discovery::doors::Doors;
@@ -28,8 +29,8 @@ pub enum RevertError {
     Step(#[from] StepError),
     /// It may be there, where it cannot be seen.
     #[error(
-        "no process and no file that is seen here leads into its namespace: run with the host's pids (hostPID, docker \
-         run --pid=host) and CAP_SYS_PTRACE"
+        "no process and no file that is seen here leads into its namespace, and not all are seen: run with the host's \
+         pids (hostPID, docker run --pid=host) and CAP_SYS_PTRACE"
     )]
     NoDoor,
 }
@@ -48,15 +49,16 @@ pub fn revert_some(
 ) -> Result<Vec<Reverted>, TuneError> {
     let session = ledger.session()?;
     let record = session.load()?;
+    let homes = Homes::new(doors, &record);
     let (mut links, mut clamps, mut reverted) = (Vec::new(), Vec::new(), Vec::new());
     for link in taken_back(record.links, turn).into_iter().filter(has_link) {
-        let outcome = restore(doors, &link);
+        let outcome = restore(&homes, &link);
         let (called, shown) = (link.called.clone(), Some((link.name.clone(), link.was)));
         links.extend(outcome.is_ok().then_some(link));
         reverted.push(Reverted { called, link: shown, outcome });
     }
     for clamp in record.clamps.into_iter().filter(has_clamp) {
-        let outcome = unclamp(doors, clamp.netns);
+        let outcome = unclamp(&homes, &clamp);
         let called = clamp.called.clone();
         clamps.extend(outcome.is_ok().then_some(clamp));
         reverted.push(Reverted { called, link: None, outcome });
@@ -65,18 +67,18 @@ pub fn revert_some(
     Ok(reverted)
 }
 
-fn restore(doors: &Doors, link: &RecordedLink) -> Result<Done, RevertError> {
-    match follow(doors, link)? {
+pub(super) fn restore(homes: &Homes<'_>, link: &RecordedLink) -> Result<Done, RevertError> {
+    match follow(homes, link)? {
         Whereabouts::Found(at) => Ok(step::restore(&at, link)?),
         Whereabouts::Gone => Ok(Done::Gone),
         Whereabouts::Unseen => Err(RevertError::NoDoor),
     }
 }
 
-fn unclamp(doors: &Doors, netns: NetnsId) -> Result<Done, RevertError> {
-    match netns.door(doors) {
-        Some(netns) => Ok(step::unclamp(netns)?),
-        None if doors.are_all => Ok(Done::Gone),
-        None => Err(RevertError::NoDoor),
+pub(super) fn unclamp(homes: &Homes<'_>, clamp: &RecordedClamp) -> Result<Done, RevertError> {
+    match homes.of(clamp.netns, clamp.cookie).map_err(StepError::Netns)? {
+        Whereabouts::Found(netns) => Ok(step::unclamp(netns)?),
+        Whereabouts::Gone => Ok(Done::Gone),
+        Whereabouts::Unseen => Err(RevertError::NoDoor),
     }
 }

@@ -1,7 +1,7 @@
 //! One write in one namespace, and what is read back after it.
 
 use super::follow::Found;
-use super::record::RecordedLink;
+use super::record::{RecordError, RecordedLink};
 use crate::domain::link::Link;
 use crate::domain::mtu::LinkMtu;
 use crate::kernel::clamp::{self, Clamp, ClampError};
@@ -21,12 +21,9 @@ pub enum StepError {
     /// The table.
     #[error(transparent)]
     Clamp(#[from] ClampError),
-    /// Somebody else writes it too.
-    #[error("its MTU became {now} meanwhile, by somebody else: run it again")]
-    Moved {
-        /// What it has.
-        now: LinkMtu,
-    },
+    /// What it has could not be recorded before it was to be changed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The kernel said yes, and did it not.
     #[error("the kernel took the MTU {wanted}, and then said {now:?}: its driver may not allow it")]
     NotTaken {
@@ -59,31 +56,30 @@ pub enum Done {
     },
 }
 
-/// Lowers a link that has `from`. A bridge may have followed its ports by then.
+/// Lowers a link to `to`, after `record` was told what it has now.
 pub(super) fn lower(
     netns: &NetnsFile,
     link: &RecordedLink,
-    (from, to): (LinkMtu, LinkMtu),
+    to: LinkMtu,
+    record: impl FnOnce(&Link<Linked>) -> Result<(), RecordError> + Send,
 ) -> Result<Done, StepError> {
     let at = Found { netns, ifindex: link.ifindex, moved_from: None };
     with_link(&at, link, |found| {
         if found.mtu <= to {
-            Ok(Next::Stop(Done::WasSo))
-        } else if found.mtu == from {
-            Ok(Next::Write(to))
-        } else {
-            Err(StepError::Moved { now: found.mtu })
+            return Ok(Next::Stop(Done::WasSo));
         }
+        record(found)?;
+        Ok(Next::Write(to))
     })
 }
 
 /// Gives a link what it had, if it still has what we gave it.
 pub(super) fn restore(at: &Found<'_>, link: &RecordedLink) -> Result<Done, StepError> {
     with_link(at, link, |found| {
-        Ok(if found.mtu == link.was {
-            Next::Stop(Done::WasSo)
-        } else if link.written.contains(&found.mtu) {
+        Ok(if link.is_ours(found.mtu) {
             Next::Write(link.was)
+        } else if found.mtu == link.was {
+            Next::Stop(Done::WasSo)
         } else {
             Next::Stop(Done::ChangedSince { now: found.mtu })
         })

@@ -9,6 +9,7 @@ fn link(name: &str) -> RecordedLink {
     let mtu = |bytes| LinkMtu::new(bytes).unwrap();
     RecordedLink {
         netns: NetnsId { device: 4, inode: 4_026_532_281 },
+        cookie: Some(4097),
         called: "netns pod".into(),
         ifindex: Ifindex::new(7).unwrap(),
         name: name.into(),
@@ -35,7 +36,8 @@ fn it_is_read_as_it_was_written_by_any_process_and_an_empty_one_leaves_no_file()
         assert!(session.load()?.is_empty());
         session.update(|record| {
             record.add_link(link("veth1"));
-            let clamp = RecordedClamp { netns: link("").netns, called: "netns pod".into(), is_live: true };
+            let RecordedLink { netns, cookie, called, .. } = link("");
+            let clamp = RecordedClamp { netns, cookie, called, is_live: true };
             record.add_clamp(clamp.clone());
             record.add_clamp(clamp);
         })?;
@@ -110,13 +112,44 @@ fn parts_of_one_process_write_together_and_another_process_waits_for_all_of_them
     let first = ledger.session()?;
     let second = ledger.session()?;
     drop(first);
-    let mut other = Ledger::new(directory.path());
-    other.patience = Duration::from_millis(1);
-    assert!(matches!(other.session(), Err(RecordError::Busy { .. })));
-    other.patience = Duration::from_mins(1);
+    let other = Ledger::new(directory.path());
     thread::scope(|scope| {
         let waiting = scope.spawn(|| other.session().map(drop));
         drop(second);
         waiting.join().expect("it does not panic")
     })
+}
+
+#[test]
+fn a_process_that_does_not_come_to_an_end_is_waited_for_once_and_nothing_waits_on() -> Result<(), RecordError>
+{
+    let (directory, ledger) = ledger();
+    let session = ledger.session()?;
+    let mut other = Ledger::new(directory.path());
+    other.patience = Duration::from_millis(1);
+    assert!(matches!(other.session(), Err(RecordError::Busy { .. })));
+    other.patience = Duration::MAX;
+    assert!(matches!(other.session(), Err(RecordError::Busy { .. })), "or it would wait for ever");
+    let lock = directory.path().join(LOCK);
+    let open = fs::read_dir("/proc/self/fd").expect("it can be read").flatten();
+    let open = open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|of| of == lock)).count();
+    assert_eq!(open, 1, "but the one that has it");
+    drop(session);
+    other.session().map(drop)
+}
+
+#[test]
+fn what_was_answered_meanwhile_is_kept_when_the_steps_are_not_carried_out() -> Result<(), RecordError> {
+    let (_directory, ledger) = ledger();
+    let plan = ledger.session()?;
+    let known = plan.load()?;
+    let answered = link("veth1");
+    let other = RecordedLink { ifindex: Ifindex::new(8).unwrap(), ..link("veth2") };
+    let steps = [answered.clone(), other].map(|link| Step::Link { to: link.written[0], link });
+    plan.add(|record| steps.iter().for_each(|step| record.add(step)))?;
+    // By the same write: the record is as it was.
+    ledger.session()?.add_links([answered.clone()])?;
+    plan.restore(&known, &steps)?;
+    assert_eq!(plan.load()?.links, [answered]);
+    Ok(())
 }
