@@ -102,7 +102,7 @@ impl Planner {
         };
         if may_write
             && is_known
-            && let Err(error) = self.take_back(survey, &doors, &chosen)
+            && let Err(error) = self.take_back(survey, &doors, &chosen, opt_ins)
         {
             self.say(with_sources(&error));
         }
@@ -258,6 +258,7 @@ impl Planner {
         survey: &Survey,
         doors: &Doors,
         chosen: &[(Chosen, Permission)],
+        opt_ins: &OptIns,
     ) -> Result<(), TuneError> {
         let record = self.ledger.session()?.load()?;
         let is_live =
@@ -269,7 +270,7 @@ impl Planner {
             if self.policy.permission < at_least {
                 return BTreeSet::new();
             }
-            out_of_reach(survey, doors, chosen, at_least)
+            out_of_reach(survey, doors, chosen, opt_ins, at_least)
         };
         let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
         let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
