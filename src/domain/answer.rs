@@ -46,6 +46,8 @@ pub struct Rules {
     pub ways_out: BTreeSet<Ifindex>,
     /// Links that a whole look found to be in scope.
     pub in_scope: BTreeSet<Ifindex>,
+    /// Ends of pairs whose other end stays larger, since it cannot be reached: lower, they would drop its packets.
+    pub apart: BTreeSet<Ifindex>,
 }
 
 /// What to do.
@@ -139,8 +141,10 @@ impl<N: Clone> Answers<N> {
     pub fn gone(&mut self, ifindex: Ifindex) {
         self.links.remove(&ifindex);
         // The next one with its index is another one.
-        self.rules.in_scope.remove(&ifindex);
-        self.rules.ways_out.remove(&ifindex);
+        let Rules { in_scope, ways_out, apart, .. } = &mut self.rules;
+        for known in [in_scope, ways_out, apart] {
+            known.remove(&ifindex);
+        }
     }
 
     /// A write was refused: the link is left alone.
@@ -215,8 +219,8 @@ impl<N: Clone> Answers<N> {
 
     /// Whether the link is nested, as far as one namespace tells.
     fn is_ours(&self, link: &Link<Option<N>>) -> bool {
-        let Rules { ground, ways_out, in_scope, .. } = &self.rules;
-        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Veth) {
+        let Rules { ground, ways_out, in_scope, apart, .. } = &self.rules;
+        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Veth) || apart.contains(&link.ifindex) {
             return false;
         }
         let is_known = in_scope.contains(&link.ifindex);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
-use super::reach::{inodes_inside, orders, out_of_reach};
+use super::reach::{inodes_inside, orders, out_of_reach, within_reach};
 use super::strife::Strife;
 use crate::agent::clock;
 use crate::discovery::advice::called;
@@ -27,6 +27,9 @@ use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneE
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
+/// Why something is left, and what to do.
+const NO_DOOR: &str = "no process and no file that is seen here leads into it; run with the host's pids (hostPID, docker \
+                       run --pid=host), CAP_SYS_PTRACE, and /run/docker/netns";
 /// Whatever was said so often is said again.
 const MUCH_SAID: usize = 100;
 
@@ -106,8 +109,8 @@ impl Planner {
         {
             self.say(with_sources(&error));
         }
-        let pending =
-            chosen.iter().map(|(chosen, permission)| self.tune(survey, &doors, chosen, *permission)).sum();
+        let without_door = tune::without_door(&survey.look, &doors);
+        let pending = chosen.iter().map(|chosen| self.tune(survey, (&doors, &without_door), chosen)).sum();
         self.metrics.tune_pending(pending);
         if may_write && let Err(error) = self.forget(&doors) {
             self.say(with_sources(&error));
@@ -115,9 +118,9 @@ impl Planner {
         // Afterwards, so that they find what was there before as it should be.
         if let Some(guards) = &self.guards {
             let can_clamp = !self.cannot_clamp;
-            let orders = chosen
-                .iter()
-                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission, can_clamp));
+            let orders = chosen.iter().flat_map(|(chosen, permission)| {
+                orders(survey, &mut doors, &without_door, (chosen, *permission), can_clamp)
+            });
             guards.order(orders.collect());
         }
         let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
@@ -150,17 +153,27 @@ impl Planner {
     }
 
     /// Carries out what is allowed of the plan for one namespace that opted in; tells how many changes are left.
-    fn tune(&mut self, survey: &Survey, doors: &Doors, chosen: &Chosen, permission: Permission) -> usize {
-        let look = &survey.look;
+    fn tune(
+        &mut self,
+        survey: &Survey,
+        (doors, without_door): (&Doors, &BTreeSet<NetnsIx>),
+        opted_in: &(Chosen, Permission),
+    ) -> usize {
+        let (look, (chosen, permission)) = (&survey.look, opted_in);
         let netns = chosen.opted_in.netns;
         let inode = look.identities[netns.0].inode.unwrap_or_default();
         let clamped = self.clamped(survey, doors, netns);
-        let opted_in = std::slice::from_ref(&chosen.opted_in);
-        let plan = Plan::new(&look.topology, opted_in, Mode::Both, &clamped);
-        let is_allowed = |change: &&Change| needed(**change) <= permission;
+        let scope = std::slice::from_ref(&chosen.opted_in);
+        let plan = Plan::new(&look.topology, scope, Mode::Both, &clamped);
+        let is_allowed = |change: &&Change| needed(**change) <= *permission;
         let allowed: Vec<_> = plan.changes.iter().filter(is_allowed).copied().collect();
-        let (all, left) = (plan.changes.len(), plan.changes.len() - allowed.len());
-        let mut steps: Vec<_> = match tune::steps(look, doors, &allowed) {
+        let (possible, impossible) = within_reach(&look.topology, &allowed, without_door);
+        for netns in impossible.iter().map(|change| change.netns()).filter(|it| without_door.contains(it)) {
+            let called = called(&look.topology, &look.identities, netns);
+            self.say(format!("what is in {called}, with the links that lead there: {NO_DOOR}"));
+        }
+        let (all, left) = (plan.changes.len(), plan.changes.len() - possible.len());
+        let mut steps: Vec<_> = match tune::steps(look, doors, &possible) {
             Ok(steps) => steps.into_iter().map(Step::live).collect(),
             Err(error) => {
                 self.say(with_sources(&error));
@@ -195,7 +208,7 @@ impl Planner {
             }
             Err(error) if error.lacks_nftables() => {
                 self.cannot_clamp(&error);
-                self.tune(survey, doors, chosen, permission)
+                self.tune(survey, (doors, without_door), opted_in)
             }
             Err(error @ TuneError::Refused { .. }) => {
                 if let Some(what) = last {

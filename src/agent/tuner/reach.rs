@@ -8,8 +8,11 @@ use crate::discovery::doors::Doors;
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::scope::Chosen;
 use crate::discovery::survey::{Look, Survey};
+use crate::domain::link::{Ifindex, LinkRef};
+use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
-use crate::domain::topology::NetnsIx;
+use crate::domain::plan::Change;
+use crate::domain::topology::{NetnsIx, Topology};
 use crate::publish::tune::NetnsId;
 
 /// Namespaces of this host that can be entered and of which it is known that nobody allows so much there.
@@ -46,12 +49,34 @@ fn nobodys(
     of_this_host.filter(move |netns| !std::iter::successors(Some(*netns), parent).any(&is_somebodys))
 }
 
+/// Of changes, inner first, those that can be made now, and those that cannot: in a namespace without a door, or to the
+/// outer end of a pair whose inner end would stay larger. Packets of that one would vanish there, where now somebody
+/// further out says that they are too large.
+pub(super) fn within_reach(
+    topology: &Topology,
+    changes: &[Change],
+    without_door: &BTreeSet<NetnsIx>,
+) -> (Vec<Change>, Vec<Change>) {
+    let mut left = BTreeSet::new();
+    changes.iter().partition(|change| {
+        let at = match change {
+            Change::LinkMtu { at, .. } => Some(*at),
+            Change::Clamp { .. } | Change::Unclamp { .. } => None,
+        };
+        let end = at.and_then(|at| topology.link(at)).filter(|link| link.kind.is_pair());
+        let is_outer_of_left = end.and_then(|end| end.linked).is_some_and(|other| left.contains(&other));
+        let is_left = is_outer_of_left || without_door.contains(&change.netns());
+        left.extend(at.filter(|_| is_left));
+        !is_left
+    })
+}
+
 /// Where guards are to stand. What has no door is gone, or comes with the next survey.
 pub(super) fn orders(
     survey: &Survey,
     doors: &mut Doors,
-    chosen: &Chosen,
-    permission: Permission,
+    without_door: &BTreeSet<NetnsIx>,
+    (chosen, permission): (&Chosen, Permission),
     can_clamp: bool,
 ) -> Vec<Order> {
     if permission < Permission::Clamp {
@@ -62,6 +87,9 @@ pub(super) fn orders(
         Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
         Permission::Observe | Permission::Clamp => BTreeMap::new(),
     };
+    for (netns, rules) in &mut rules {
+        rules.apart = apart(&look.topology, *netns, rules.cap, without_door);
+    }
     let own = chosen.opted_in.netns;
     let own_rules = rules.remove(&own);
     let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
@@ -72,6 +100,22 @@ pub(super) fn orders(
         Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witness })
     };
     namespaces.chain([(own, own_rules)]).filter_map(order).collect()
+}
+
+/// Ends of pairs whose other end is deeper inside, larger, and out of reach.
+fn apart(
+    topology: &Topology,
+    netns: NetnsIx,
+    cap: LinkMtu,
+    without_door: &BTreeSet<NetnsIx>,
+) -> BTreeSet<Ifindex> {
+    let parent = |inside: NetnsIx| topology.netns(inside).place.parent();
+    let is_left = |other: LinkRef<NetnsIx>| {
+        let is_larger = topology.link(other).is_some_and(|link| link.mtu > cap);
+        is_larger && parent(other.netns) == Some(netns) && without_door.contains(&other.netns)
+    };
+    let ends = topology.netns(netns).links.values().filter(|link| link.kind.is_pair());
+    ends.filter(|end| end.linked.is_some_and(is_left)).map(|end| end.ifindex).collect()
 }
 
 /// Namespaces that are nested where somebody opted in. Without a safe value none has links in scope.

@@ -99,8 +99,7 @@ fn told(processes: &str) -> Option<char> {
         'c' => format!("0::/system.slice/docker-{INNER}.scope"),
         pod => format!("0::/kubepods/burstable/pod{}/{ID}", uid(pod)),
     };
-    let identity =
-        identify(NetnsIx(1), &found(&["cni-1"]), processes.chars().map(cgroup), &Names::default());
+    let identity = identify(NetnsIx(1), &found(&["cni-1"]), processes.chars().map(cgroup), &Names::default());
     let container = identity.container_id.as_deref();
     let pod = ['a', 'b'].into_iter().find(|pod| identity.pod_uid == Some(uid(*pod)));
     assert_eq!(container == Some(ID), pod.is_some(), "{container:?}");

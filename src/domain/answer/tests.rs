@@ -8,7 +8,7 @@ fn at(index: u32) -> Ifindex {
 
 fn rules(ground: Ground) -> Rules {
     let (cap, ways_out) = (mtu(1450), BTreeSet::from([at(2)]));
-    Rules { ground, cap, outward: cap, ways_out, in_scope: BTreeSet::new() }
+    Rules { ground, cap, outward: cap, ways_out, in_scope: BTreeSet::new(), apart: BTreeSet::new() }
 }
 
 fn link(index: u32, name: &str, kind: LinkKind) -> Link<Option<u8>> {
@@ -193,6 +193,16 @@ fn after_lost_events_what_is_not_told_again_is_gone_and_what_was_written_is_look
     answers.complete();
     assert_eq!(answers.poll(), [write(&left)]);
     assert_eq!(answers.refused(at(6)), None, "it is not known any more");
+}
+
+#[test]
+fn an_end_whose_other_end_stays_larger_is_left_alone_until_both_can_be_written() {
+    let mut answers = Answers::new(Rules { apart: [at(5)].into(), ..rules(Ground::Nested) });
+    let end = veth(5, "veth0123abc", Some(0));
+    answers.told(end.clone(), false);
+    assert_eq!(answers.poll(), []);
+    answers.set_rules(rules(Ground::Nested));
+    assert_eq!(answers.poll(), [write(&end)]);
 }
 
 #[test]
