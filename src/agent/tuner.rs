@@ -13,7 +13,6 @@ mod guard;
 mod guards;
 mod planner;
 mod reach;
-mod strife;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
-pub use self::guards::{Guards, News, Order};
+pub use self::guards::{Contested, Guards, News, Order};
 pub use self::planner::{Known, Planner, Policy};
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;

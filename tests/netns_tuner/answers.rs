@@ -124,7 +124,7 @@ fn a_link_that_somebody_sets_back_again_and_again_is_left_alone_in_the_end() -> 
         times += 1;
     }
     assert!((8..=20).contains(&times), "it was set back {times} times");
-    let told = agent.told("a link is set back again and again; it is left alone")?;
+    let told = agent.told("a link is set back again and again; it is left alone for a while")?;
     assert_eq!(told["link"], STAYS);
     // A survey finds it wrong, and nothing is done about it.
     agent.until_sample("mtu_agent_tune_changes_pending", 1.0)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread;
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -43,13 +44,20 @@ pub struct News {
     pub touched: Arc<Notify>,
     /// A process has ended: all is to be looked at again.
     pub ended: Arc<Notify>,
-    /// Links that somebody else wants otherwise.
-    pub contested: Arc<Mutex<BTreeSet<(NetnsId, Ifindex)>>>,
+    /// What somebody else wants otherwise is left alone until then.
+    pub contested: Arc<Mutex<Contested>>,
 }
 
+/// By namespace: a link, or else the clamp.
+pub type Contested = BTreeMap<(NetnsId, Option<Ifindex>), Instant>;
+
 impl News {
-    pub(super) fn contested(&self) -> MutexGuard<'_, BTreeSet<(NetnsId, Ifindex)>> {
+    pub(super) fn contested(&self) -> MutexGuard<'_, Contested> {
         self.contested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_contested(&self, what: (NetnsId, Option<Ifindex>), now: Instant) -> bool {
+        self.contested().get(&what).is_some_and(|until| now < *until)
     }
 }
 

@@ -8,7 +8,6 @@ use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
 use super::reach::{inodes_inside, orders, out_of_reach, within_reach};
-use super::strife::Strife;
 use crate::agent::clock;
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
@@ -20,6 +19,7 @@ use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{Change, Mode, Plan};
+use crate::domain::strife::Strife;
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp, ClampError};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
@@ -227,16 +227,18 @@ impl Planner {
 
     /// Whether somebody else wants it otherwise.
     fn is_contested(&mut self, step: &Step) -> bool {
-        let (netns, link) = step.at();
-        if link.is_some_and(|link| self.news.contested().contains(&(netns, link))) {
+        let (at, now) = (step.at(), clock());
+        if self.news.is_contested(at, now) {
             return true;
         }
-        let Some(strife) = self.strife.get_mut(&step.at()) else { return false };
-        if strife.is_news(clock()) {
+        let Some(strife) = self.strife.get_mut(&at) else { return false };
+        if strife.is_news(now) {
             self.metrics.count_tune_write(what(step), TuneResult::Contested);
             warn!(what = step.what(), "undone again and again; it is left alone for a while");
         }
-        strife.is_on(clock())
+        let until = strife.until(now);
+        self.news.contested().extend(until.map(|until| (at, until)));
+        until.is_some()
     }
 
     /// The namespace itself, if it is clamped or cannot be.
@@ -307,7 +309,9 @@ impl Planner {
     /// Forgets what is gone: of the record when there may be much of it.
     fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
         self.refused.retain(|inode, _| doors.get(*inode).is_some());
-        self.strife.retain(|_, strife| !strife.is_over(clock()));
+        let now = clock();
+        self.strife.retain(|_, strife| !strife.is_over(now));
+        self.news.contested().retain(|_, until| now < *until);
         if self.said.len() > MUCH_SAID {
             self.said.clear();
         }
