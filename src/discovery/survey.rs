@@ -26,7 +26,7 @@ use crate::kernel::capability::Capability;
 use crate::kernel::{host, procfs};
 
 /// So many processes of a namespace are asked at most whose it is.
-const WITNESSES: usize = 32;
+const WITNESSES: usize = 16;
 
 /// Where files are looked for that give names.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// The network namespace of each process that may be looked at.
@@ -34,6 +35,16 @@ pub fn processes() -> io::Result<ProcessTable> {
 /// The namespace file of a process.
 pub fn netns_path(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+/// Device and inode of the network namespace that a process is in; `None` if it has ended.
+pub fn netns(pid: u32) -> io::Result<Option<(u64, u64)>> {
+    match fs::metadata(netns_path(pid)) {
+        Ok(file) => Ok(Some((file.dev(), file.ino()))),
+        Err(ended) if ended.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `net:[4026531840]`

@@ -15,6 +15,9 @@ use crate::domain::plan::Change;
 use crate::domain::topology::{NetnsIx, Topology};
 use crate::publish::tune::NetnsId;
 
+/// The end of one is told; so many may have ended before.
+const WITNESSES: usize = 16;
+
 /// Namespaces of this host that can be entered and of which it is known that nobody allows so much there.
 pub(super) fn out_of_reach(
     survey: &Survey,
@@ -96,8 +99,8 @@ pub(super) fn orders(
     let order = |(netns, links): (NetnsIx, _)| {
         let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
         let called = called(&look.topology, &look.identities, netns);
-        let witness = look.identities[netns.0].pids.first().copied();
-        Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witness })
+        let witnesses = look.identities[netns.0].pids.iter().take(WITNESSES).copied().collect();
+        Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witnesses })
     };
     namespaces.chain([(own, own_rules)]).filter_map(order).collect()
 }
