@@ -1,7 +1,8 @@
 //! The default overlay, the agent and the controller on a cluster: what nodes, namespaces and pods get to see of them.
 //!
-//! The ignored tests run on the cluster of `KUBECONFIG`, as its administrator, on the host of its API server, since
-//! that calls the controller at 127.0.0.1; `.ci/run cluster` runs them. They make what `kubectl apply` would make of
+//! The ignored tests run on the cluster of `KUBECONFIG`, as its administrator; `.ci/run cluster` runs them. Its API
+//! server must reach this host, since that calls the controller here: at 127.0.0.1, or at the address that this host
+//! has towards it. A cloud-controller-manager would delete the nodes that they make. They make what `kubectl apply` would make of
 //! the objects of `daemonset/base` that run no pods, and nodes that no machine stands for; all of it goes again. The
 //! same tests run first on the API server of `mtu-lab`.
 

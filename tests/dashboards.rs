@@ -3,6 +3,8 @@
 
 #[path = "dashboards/alerts.rs"]
 mod alerts;
+#[path = "dashboards/chain.rs"]
+mod chain;
 #[path = "dashboards/files.rs"]
 mod files;
 #[path = "dashboards/layout.rs"]

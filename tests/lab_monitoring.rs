@@ -8,7 +8,7 @@ mod controller;
 #[path = "dashboards/files.rs"]
 mod files;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use mtu_lab::agent::AgentSpec;
@@ -46,9 +46,7 @@ fn as_grafana_asks(expression: &str) -> String {
 /// What a node of which the agent tunes nothing has no data of.
 const NOT_TUNED: &str = "nothing is tuned by the agent";
 /// What has no data on a node that is observed, and why.
-const WITHOUT_DATA: [(&str, &str); 16] = [
-    ("delivery: Answers of the webhook", "nobody asks it"),
-    ("delivery: Dockerds recognised", "nobody asks the webhook"),
+const WITHOUT_DATA: [(&str, &str); 14] = [
     ("delivery: MTU changes", "the value does not change"),
     ("delivery: Nodes by pool", "no report is refused"),
     ("delivery: Oldest NodeMtus", "the agent publishes to its host alone"),
@@ -108,6 +106,39 @@ fn commands_that_mend(monitoring: &Monitoring<'_>) -> Result<BTreeSet<String>> {
     Ok(bridges.map(|row| word(&row["metric"]["mend"]).to_owned()).collect())
 }
 
+/// MTUs by level and kind of links, as the dashboard of a node shows them in a query of its chain.
+fn layers(monitoring: &Monitoring<'_>, ref_id: &str) -> Result<BTreeMap<String, String>> {
+    let layer = |it: &Value| {
+        let [level, kind] = ["level", "kind"].map(|label| word(&it["metric"][label]).to_owned());
+        (format!("{level} {kind}"), word(&it["value"][1]).to_owned())
+    };
+    Ok(ask(monitoring, &of_chain(ref_id)?)?.iter().map(layer).collect())
+}
+
+fn of_chain(ref_id: &str) -> Result<Value> {
+    let (name, node) = dashboards().into_iter().find(|(name, _)| name == "node").context("it is there")?;
+    let mut of_chain = targets(&name, &node).into_iter().filter(|(place, _)| place.contains("The chain"));
+    let target = of_chain.find(|(_, target)| target["refId"] == ref_id);
+    Ok(target.context("a query of the chain")?.1.clone())
+}
+
+/// Above the limit is what is wrong, and what is further out than any dockerd is not measured by it.
+fn the_chain_is_measured_by_the_safe_mtu(monitoring: &Monitoring<'_>) -> Result<()> {
+    let limit = ask(monitoring, &of_chain("limit")?)?;
+    let [limit] = &limit[..] else { anyhow::bail!("one limit, not {limit:?}") };
+    let labels = &limit["metric"];
+    assert_eq!((&labels["green_below"], &labels["red_above"]), (&"1450.1".into(), &"1450.5".into()));
+    let all = |mtu: &str, layers: &[&str]| {
+        layers.iter().map(|layer| ((*layer).to_owned(), mtu.to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    let made = ["1 docker_bridge", "1 docker_veth", "2 docker_bridge", "2 docker_veth", "3 docker_veth"];
+    assert_eq!(layers(monitoring, "C")?, all("1500", &made));
+    let mut outer = all("1450", &["0 calico_veth", "1 calico_veth"]);
+    outer.extend(all("1500", &["0 veth"]));
+    assert_eq!(layers(monitoring, "B")?, outer);
+    Ok(())
+}
+
 fn until_each(monitoring: &Monitoring<'_>, conditions: &[&str]) -> Result<()> {
     conditions.iter().try_for_each(|condition| {
         monitoring.until(condition, |it| Ok((!it.query(condition)?.is_empty()).then_some(())))
@@ -149,6 +180,7 @@ fn every_expression_has_an_answer_and_the_alert_comes_and_goes() -> Result<()> {
         ],
     )?;
     every_expression_is_answered(&monitoring)?;
+    the_chain_is_measured_by_the_safe_mtu(&monitoring)?;
     assert_eq!(commands_that_mend(&monitoring)?, ["dockerd --mtu=1450".to_owned()].into());
 
     let told = monitoring
@@ -170,6 +202,7 @@ fn every_expression_has_an_answer_and_the_alert_comes_and_goes() -> Result<()> {
     monitoring.until("the Alertmanager knows it", |it| Ok(none(&it.told()?)))?;
     let right = monitoring.query("sum(mtu_agent_mismatched_links)")?;
     assert_eq!(right[0]["value"][1], "0", "{right:?}");
+    assert!(layers(&monitoring, "C")?.values().all(|mtu| mtu == "1450"), "all that is measured is green");
     Ok(())
 }
 

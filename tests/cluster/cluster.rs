@@ -1,6 +1,13 @@
 //! The cluster that a test runs on, and how it waits there.
 
-use std::{fmt::Debug, fs, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kube::{
@@ -12,6 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
+    net::lookup_host,
+    sync::{Mutex, MutexGuard},
     task::LocalSet,
     time::{interval, timeout},
 };
@@ -27,6 +36,15 @@ const OLDEST: u32 = 30;
 /// Between two looks at what no watch tells.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Ports that are nobody's by chance: below those that the kernel gives to whoever connects.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+/// Of a network that is nobody's (RFC 5737): nothing is ever sent there.
+const FAR_AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What tests make on a real cluster has the same names: one after the other.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A cluster, as its administrator sees it.
 pub(crate) struct Cluster {
     pub(crate) client: Client,
@@ -34,8 +52,12 @@ pub(crate) struct Cluster {
     /// Part of the name of all that this test makes.
     pub(crate) unique: String,
     directory: TempDir,
+    /// Addresses of this host by which the API server may reach it, the likeliest first.
+    pub(crate) addresses: Vec<IpAddr>,
     /// Where the controller serves the webhook on this host.
     pub(crate) webhook_port: u16,
+    /// Dropped with the cluster: then it is another's turn.
+    turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// Installs on the cluster, runs the test, and takes away what was made, however the test has ended.
@@ -79,7 +101,9 @@ impl Cluster {
                 "KUBECONFIG is not set: this test needs the kubeconfig of an administrator of a real cluster"
             );
         };
-        let cluster = Self::new(kubeconfig).await?;
+        let mut cluster = Self::new(kubeconfig).await?;
+        cluster.turn = Some(TURN.lock().await);
+        cluster.addresses = addresses(&cluster.client_config().await?.cluster_url).await?;
         let version =
             cluster.client.apiserver_version().await.context("ask the API server for its version")?;
         let minor: u32 = version.minor.trim_end_matches('+').parse().context("read the version")?;
@@ -93,14 +117,21 @@ impl Cluster {
 
     pub(crate) async fn new(kubeconfig: Kubeconfig) -> Result<Self> {
         let directory = TempDir::new().context("make a directory")?;
-        let listener = TcpListener::bind("127.0.0.1:0").context("find a port that is free")?;
+        let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+        let mut ports = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(PORTS.len());
         Ok(Self {
             client: client(kubeconfig.clone()).await?,
             kubeconfig,
             unique: format!("mtu-agent-test-{:08x}", fastrand::u32(..)),
-            webhook_port: listener.local_addr()?.port(),
+            addresses: vec![LOOPBACK],
+            webhook_port: ports.find(is_free).context("find a port that is free")?,
             directory,
+            turn: None,
         })
+    }
+
+    async fn client_config(&self) -> Result<Config> {
+        config(self.kubeconfig.clone()).await
     }
 
     /// A name that only this test has.
@@ -151,8 +182,32 @@ impl Cluster {
 }
 
 async fn client(kubeconfig: Kubeconfig) -> Result<Client> {
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Client::try_from(config(kubeconfig).await?)?)
+}
+
+async fn config(kubeconfig: Kubeconfig) -> Result<Config> {
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+/// Where an API server reaches this host: by the address that this host has towards it. One that is here may yet be in
+/// a container, whose loopback is another.
+async fn addresses(api_server: &hyper::Uri) -> Result<Vec<IpAddr>> {
+    let host = api_server.host().context("the API server's URL has a host")?.trim_matches(['[', ']']);
+    let mut found = lookup_host((host, 443)).await.with_context(|| format!("look {host} up"))?;
+    let server = found.next().with_context(|| format!("{host} has an address"))?.ip();
+    let here = |server: IpAddr| {
+        let any =
+            if server.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0; 16], 0)) };
+        let socket = UdpSocket::bind(any).ok()?;
+        // Nothing is sent: the kernel only looks for the way.
+        socket.connect((server, 443)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    let outward = here(if server.is_loopback() { FAR_AWAY } else { server });
+    let both = if server.is_loopback() { [Some(LOOPBACK), outward] } else { [outward, Some(LOOPBACK)] };
+    let mut addresses: Vec<_> = both.into_iter().flatten().collect();
+    addresses.dedup();
+    Ok(addresses)
 }
 
 /// Waits by a watch until an object is as asked, and returns it.
@@ -160,10 +215,8 @@ pub(crate) async fn wait_for<K>(api: &Api<K>, name: &str, what: &str, is_it: imp
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let condition = |object: Option<&K>| object.is_some_and(&is_it);
-    let found = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await;
-    let found = found.with_context(|| format!("waited in vain for {what} of {name}"))?;
-    found.with_context(|| format!("watch {name}"))?.context("it was there")
+    let found = watch_until(api, name, what, |object: Option<&K>| object.is_some_and(&is_it)).await?;
+    found.context("it was there")
 }
 
 /// Waits by a watch until an object is gone.
@@ -171,11 +224,34 @@ pub(crate) async fn wait_for_absence<K>(api: &Api<K>, name: &str) -> Result<()>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let condition = |object: Option<&K>| object.is_none();
-    let gone = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await;
-    gone.with_context(|| format!("waited in vain for {name} to go"))?
-        .with_context(|| format!("watch {name}"))?;
-    Ok(())
+    watch_until(api, name, "the end", |object: Option<&K>| object.is_none()).await.map(drop)
+}
+
+/// A watch that an API server ends, or cannot serve now, is begun anew.
+async fn watch_until<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    is_so: impl Fn(Option<&K>) -> bool,
+) -> Result<Option<K>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut last = None;
+    let watch = async {
+        let mut pace = interval(PACE);
+        loop {
+            pace.tick().await;
+            match await_condition(api.clone(), name, &is_so).await {
+                Ok(object) => return object,
+                Err(error) => last = Some(error),
+            }
+        }
+    };
+    match timeout(PATIENCE, watch).await {
+        Ok(object) => Ok(object),
+        Err(_elapsed) => bail!("waited in vain for {what} of {name}; the last watch: {last:?}"),
+    }
 }
 
 /// Asks until there is an answer. For what the API server has not heard of yet although it is stored, such as roles,
@@ -191,4 +267,14 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Op
         }
     };
     timeout(PATIENCE, answer).await.with_context(|| format!("waited in vain until {what}"))?
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_here_is_offered_the_loopback_first_and_one_that_is_not_last() -> Result<()> {
+    let here = addresses(&"https://127.0.0.1:6443".parse()?).await?;
+    assert_eq!(here.first(), Some(&LOOPBACK));
+    let elsewhere = addresses(&"https://198.51.100.7".parse()?).await?;
+    assert_eq!(elsewhere.last(), Some(&LOOPBACK));
+    assert!(here.iter().chain(&elsewhere).all(|address| !address.is_unspecified()), "{here:?} {elsewhere:?}");
+    Ok(())
 }

@@ -1,6 +1,10 @@
 //! What `kubectl apply -k daemonset/overlays/default` would install, but for what runs pods; and its end.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
@@ -8,11 +12,12 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, ResourceExt as _,
+    Api, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions},
     core::GroupVersionKind,
     runtime::{conditions::is_crd_established, wait::Condition as _},
 };
+use mtu_agent::publish::kubernetes::names::{CONFIG_MAP_LABEL, INJECT_LABEL};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, wait_for, wait_for_absence};
@@ -35,18 +40,28 @@ pub(crate) const MARK: &str = "mtu-agent.dev/cluster-test";
 
 /// Refuses a cluster on which `mtu-agent` is installed, and takes away what a test has left that was killed.
 pub(crate) async fn check_vacancy(cluster: &Cluster) -> Result<()> {
-    for object in documents(cluster.webhook_port)? {
+    for object in documents(cluster)? {
         let found = api(cluster, &object).get_opt(name(&object)).await.context("ask the cluster")?;
         let is_ours = found.is_none_or(|found| found.labels().contains_key(MARK));
         let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
         ensure!(is_ours, "this cluster has {what}: run the tests on one without mtu-agent");
     }
-    remove(cluster).await.context("take away what an earlier test has left")
+    remove(cluster).await.context("take away what an earlier test has left")?;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    for label in [INJECT_LABEL, CONFIG_MAP_LABEL] {
+        let opted_in = namespaces.list(&ListParams::default().labels(label)).await?.items;
+        let names: Vec<_> = opted_in.iter().map(ResourceExt::name_any).collect();
+        ensure!(
+            names.is_empty(),
+            "these namespaces have the label {label}: the test would act on them: {names:?}"
+        );
+    }
+    Ok(())
 }
 
 /// Makes all, and waits until the definition of `NodeMtu` is in force.
 pub(crate) async fn install(cluster: &Cluster) -> Result<()> {
-    for object in documents(cluster.webhook_port)? {
+    for object in documents(cluster)? {
         apply(cluster, object).await?;
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
@@ -109,7 +124,7 @@ fn gone<T>(deleted: kube::Result<T>) -> Result<()> {
 }
 
 /// The objects of `daemonset/base` of the kinds above, with a webhook that is a process on this host.
-fn documents(webhook_port: u16) -> Result<Vec<Value>> {
+fn documents(cluster: &Cluster) -> Result<Vec<Value>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("daemonset/base");
     let entries = fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -130,9 +145,14 @@ fn documents(webhook_port: u16) -> Result<Vec<Value>> {
     for webhook in
         objects.iter_mut().filter_map(|object| object.get_mut("webhooks")?.as_array_mut()).flatten()
     {
-        webhook["clientConfig"] = json!({ "url": format!("https://127.0.0.1:{webhook_port}/mutate") });
+        webhook["clientConfig"] = json!({ "url": webhook_url(cluster, cluster.addresses[0]) });
     }
     Ok(objects)
+}
+
+/// Where the controller on this host serves the webhook, to whom this host has that address.
+pub(crate) fn webhook_url(cluster: &Cluster, address: IpAddr) -> String {
+    format!("https://{}/mutate", SocketAddr::new(address, cluster.webhook_port))
 }
 
 fn name(object: &Value) -> &str {

@@ -52,6 +52,9 @@ pub(crate) async fn namespace(
     annotations: &Value,
 ) -> Result<String> {
     let name = cluster.name(name);
+    let mut labels = labels.clone();
+    // Where clusters are strict by default; no kubelet ever starts these pods.
+    labels["pod-security.kubernetes.io/enforce"] = "privileged".into();
     let metadata = json!({ "name": name, "labels": labels, "annotations": annotations });
     apply(cluster, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), &name);

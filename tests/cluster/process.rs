@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -97,18 +98,12 @@ fn configure(path: &Path, max_dind_mtu: u32) -> Result<()> {
 /// Starts a controller, which serves the webhook where the API server looks for it.
 pub(crate) async fn controller(cluster: &Cluster) -> Result<Process> {
     let token = token(cluster, CONTROLLER, None).await?;
-    let webhook = format!("127.0.0.1:{}", cluster.webhook_port);
-    let arguments = [
-        "--listen",
-        "127.0.0.1:0",
-        "--webhook-listen",
-        &webhook,
-        "--webhook-host",
-        "127.0.0.1",
-        "--identity",
-        &cluster.unique,
-        "--debounce",
-        "1s",
-    ];
+    let everywhere = cluster.addresses.len() > 1;
+    let listen = if everywhere { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let listen = SocketAddr::from((listen, cluster.webhook_port)).to_string();
+    let hosts: Vec<_> = cluster.addresses.iter().map(ToString::to_string).collect();
+    let mut arguments = vec!["--listen", "127.0.0.1:0", "--webhook-listen", &listen];
+    arguments.extend(hosts.iter().flat_map(|host| ["--webhook-host", host]));
+    arguments.extend(["--identity", &cluster.unique, "--debounce", "1s"]);
     Process::start(cluster, "controller", &token, "controller", &arguments)
 }

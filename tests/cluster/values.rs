@@ -1,6 +1,6 @@
 //! From what an agent finds to what a pod and a namespace are told.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::StreamExt as _;
@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, ListParams, WatchEvent, WatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams},
 };
 use mtu_agent::publish::kubernetes::names::{
     CONFIG_MAP, CONFIG_MAP_DAEMON_JSON, CONFIG_MAP_KEY, DIND_MTU_ENV, STATUS, WEBHOOK_CONFIGURATION,
@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use crate::{
     cluster::{Cluster, PATIENCE, until, wait_for, wait_for_absence},
+    install::webhook_url,
     objects::{
         DIND_MTU, bind, create, dry_run, namespace, node, on_node, opt_out_of_config_map, runner,
         runner_namespace, told,
@@ -32,6 +33,8 @@ use crate::{
 /// Caps of the two agents, under the MTU of any link that this host could have.
 const SMALLER: u32 = 1300;
 const LARGER: u32 = 1340;
+/// The API server has had time enough to call the webhook at one address.
+const TURN: Duration = Duration::from_secs(15);
 /// To which the first falls.
 const FALLS: [u32; 2] = [1290, 1285];
 
@@ -112,11 +115,37 @@ pub(crate) async fn webhook_is_called(cluster: &Cluster, namespace: &str) -> Res
         configuration.webhooks.iter().flatten().all(|webhook| webhook.client_config.ca_bundle.is_some())
     };
     wait_for(&configurations, WEBHOOK_CONFIGURATION, "the controller's CA", is_trusted).await?;
-    until("the webhook is called", async || {
-        let pod = dry_run(cluster, namespace, runner("asked")).await?;
-        Ok(told(&pod).map(|_| ()))
-    })
-    .await
+    let addresses = &cluster.addresses;
+    let found = async {
+        for next in addresses.iter().cycle().skip(1) {
+            let called = until("the webhook is called", async || {
+                let pod = dry_run(cluster, namespace, runner("asked")).await?;
+                Ok(told(&pod).map(|_| ()))
+            });
+            match timeout(TURN, called).await {
+                Ok(called) => return called,
+                Err(_elapsed) => look_for_webhook(&configurations, &webhook_url(cluster, *next)).await?,
+            }
+        }
+        bail!("this host has no address")
+    };
+    timeout(PATIENCE, found).await.with_context(|| {
+        let port = cluster.webhook_port;
+        format!(
+            "the API server never called the webhook: it does not reach port {port} here, at {addresses:?}"
+        )
+    })?
+}
+
+/// Has the API server call the webhook there.
+async fn look_for_webhook(configurations: &Api<MutatingWebhookConfiguration>, url: &str) -> Result<()> {
+    let webhooks = configurations.get(WEBHOOK_CONFIGURATION).await?.webhooks.iter().flatten().count();
+    let paths = (0..webhooks).map(|index| format!("/webhooks/{index}/clientConfig/url"));
+    let operations: Vec<_> =
+        paths.map(|path| json!({ "op": "replace", "path": path, "value": url })).collect();
+    let patch = Patch::Json::<()>(serde_json::from_value(operations.into())?);
+    configurations.patch(WEBHOOK_CONFIGURATION, &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 async fn a_pod_is_told_twice(cluster: &Cluster, namespace: &str, node: &str) -> Result<()> {

@@ -4,6 +4,7 @@
 //! not want to wait for minutes gives rules whose durations are a part of the real ones: [`faster`].
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -51,14 +52,16 @@ impl<'a> Monitoring<'a> {
     /// Starts them with these rules, and returns when they serve.
     pub fn start(lab: &'a NetnsLab, scraped: &[Scraped<'_>], rules: &str) -> Result<Self> {
         needs::check(needs::MONITORING)?;
-        let targets = scraped.iter().map(|it| {
+        let mut jobs = BTreeMap::<_, Vec<_>>::new();
+        for it in scraped {
             let labels = it.node.map_or(json!({}), |node| json!({ "node": node }));
-            json!({"job_name": it.job, "static_configs": [{"targets": [it.address], "labels": labels}]})
-        });
+            jobs.entry(it.job).or_default().push(json!({"targets": [it.address], "labels": labels}));
+        }
+        let jobs = jobs.into_iter().map(|(job, targets)| json!({"job_name": job, "static_configs": targets}));
         // JSON is YAML.
         let configuration = json!({
             "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
-            "scrape_configs": targets.collect::<Vec<_>>(),
+            "scrape_configs": jobs.collect::<Vec<_>>(),
             "rule_files": ["rules.yaml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [ALERTMANAGER]}]}]},
         });
