@@ -61,6 +61,13 @@ impl News {
     pub(super) fn is_contested(&self, what: (NetnsId, Option<Ifindex>), now: Instant) -> bool {
         self.contested().get(&what).is_some_and(|until| now < *until)
     }
+
+    /// The clamp of a namespace was touched. While it is left alone, nobody has to look.
+    fn touch(&self, netns: NetnsId, now: Instant) {
+        if !self.is_contested((netns, None), now) {
+            self.touched.notify_one();
+        }
+    }
 }
 
 /// The guards at work. Dropped, they end.
@@ -233,13 +240,11 @@ fn watch_clamp(netns: &NetnsFile, called: &str, shared: &Rc<Shared>) -> Option<T
         Ok(watch) => watch,
         Err(error) => return not_guarded(called, &error),
     };
-    let (called, news, at) = (called.to_owned(), shared.news.clone(), (NetnsId::of(netns), None));
+    let (called, news, id) = (called.to_owned(), shared.news.clone(), NetnsId::of(netns));
     Some(Task(spawn_local(async move {
         let error = loop {
             match watch.touched().await {
-                // In a strife nothing is done about it, so nobody has to look.
-                Ok(()) if news.is_contested(at, clock()) => {}
-                Ok(()) => news.touched.notify_one(),
+                Ok(()) => news.touch(id, clock()),
                 Err(error) => break error,
             }
         };

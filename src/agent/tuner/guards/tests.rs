@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use mtu_lab::docker::{NetnsLab, Place};
@@ -28,6 +29,20 @@ fn end(mut child: Child) -> u32 {
     child.kill().unwrap();
     child.wait().unwrap();
     child.id()
+}
+
+#[test]
+fn a_touched_clamp_is_told_unless_it_is_left_alone() {
+    let (news, now) = (News::default(), clock());
+    let [here, there] = [1, 2].map(|inode| NetnsId { device: 4, inode });
+    let is_told = |netns, now| {
+        news.touch(netns, now);
+        news.touched.notified().now_or_never().is_some()
+    };
+    let until = now + Duration::from_mins(1);
+    news.contested().extend([((here, None), until), ((there, Ifindex::new(5)), until)]);
+    assert!(!is_told(here, now) && is_told(here, until));
+    assert!(is_told(there, now), "it is a link there");
 }
 
 #[test]
