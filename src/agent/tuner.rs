@@ -14,6 +14,7 @@ mod guards;
 mod planner;
 mod reach;
 mod touches;
+mod undone;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
 use super::reach::{inodes_inside, orders, out_of_reach, within_reach};
+use super::undone::Undone;
 use crate::agent::clock;
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
@@ -19,7 +20,6 @@ use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{Change, Mode, Plan};
-use crate::domain::strife::Strife;
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp, ClampError};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
@@ -61,7 +61,7 @@ pub struct Planner {
     /// Plans that were refused, by the inode of what opted in: not tried again until they differ.
     refused: BTreeMap<u64, Vec<Step>>,
     /// What was written by a plan, and may be undone again and again.
-    strife: BTreeMap<(NetnsId, Option<Ifindex>), Strife>,
+    undone: BTreeMap<(NetnsId, Option<Ifindex>), Undone>,
     /// This kernel turned out to be unable to clamp, and is not asked again.
     cannot_clamp: bool,
     /// What the guards see.
@@ -81,9 +81,9 @@ impl Planner {
         guards: Option<Guards>,
         news: News,
     ) -> Self {
-        let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (refused, undone, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (cannot_clamp, many) = (false, SMALL_RECORD);
-        Self { policy, ledger, metrics, guards, refused, strife, cannot_clamp, news, many, said }
+        Self { policy, ledger, metrics, guards, refused, undone, cannot_clamp, news, many, said }
     }
 
     /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
@@ -199,7 +199,7 @@ impl Planner {
                 let written: Vec<_> = written.map(|(step, _)| step).collect();
                 for step in &written {
                     self.metrics.count_tune_write(what(step), TuneResult::Written);
-                    self.strife.entry(step.at()).or_default().written(clock());
+                    self.undone.entry(step.at()).or_default().written(step, clock());
                 }
                 if !written.is_empty() {
                     info!(netns = called, written = written.len(), "tuned");
@@ -231,7 +231,7 @@ impl Planner {
         if self.news.is_contested(at, now) {
             return true;
         }
-        let Some(strife) = self.strife.get_mut(&at) else { return false };
+        let Some(Undone { strife, .. }) = self.undone.get_mut(&at) else { return false };
         if strife.is_news(now) {
             self.metrics.count_tune_write(what(step), TuneResult::Contested);
             warn!(what = step.what(), "undone again and again; it is left alone for a while");
@@ -310,7 +310,7 @@ impl Planner {
     fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
         self.refused.retain(|inode, _| doors.get(*inode).is_some());
         let now = clock();
-        self.strife.retain(|_, strife| !strife.is_over(now));
+        self.undone.retain(|_, undone| !undone.strife.is_over(now));
         self.news.contested().retain(|_, until| now < *until);
         if self.said.len() > MUCH_SAID {
             self.said.clear();
