@@ -17,5 +17,6 @@ pub mod safe;
 pub mod scope;
 pub mod search;
 pub mod steady;
+pub mod strife;
 pub mod topology;
 pub mod walk;

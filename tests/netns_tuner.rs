@@ -23,6 +23,9 @@ const DOCKER: u32 = 1500;
 const STAYS: &str = "veth0a1b2c3";
 const MOVES: &str = "veth3c2b1a0";
 
+/// A log that tells what an agent's tuning hears.
+const DEBUG: &str = "info,mtu_agent::agent::tuner=debug";
+
 /// A docker host with an uplink of 1400, and one bridge of docker's.
 fn lab() -> Result<NetnsLab> {
     let lab = NetnsLab::new()?;

@@ -13,7 +13,8 @@ mod guard;
 mod guards;
 mod planner;
 mod reach;
-mod strife;
+mod touches;
+mod undone;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,10 +22,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-pub use self::guards::{Guards, News, Order};
+pub use self::guards::{Contested, Guards, News, Order};
 pub use self::planner::{Known, Planner, Policy};
+use self::touches::Touches;
+use super::clock;
 use crate::discovery::opt_in::OptIns;
 use crate::discovery::survey::Survey;
 use crate::domain::error::with_sources;
@@ -181,11 +184,12 @@ impl Following {
         // Without a cluster nobody else asks, and that is known.
         let (_nobody, nobodys) = watch::channel(OptIns { is_known: true, ..OptIns::default() });
         let mut opt_ins = opt_ins.unwrap_or(nobodys);
+        let mut touches = Touches::new(Arc::clone(&news.touched));
         loop {
             tokio::select! {
                 changed = latest.changed() => if changed.is_err() { return },
                 Ok(()) = opt_ins.changed() => {}
-                () = news.touched.notified() => {}
+                () = touches.next(clock) => debug!("somebody touched a clamp; all is looked at again"),
             }
             let Some(known) = latest.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();

@@ -1,5 +1,6 @@
 //! What people call a namespace: the pod, the container, the file that pins it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -20,13 +21,16 @@ pub struct Identity {
     pub pinned: Vec<String>,
     /// Processes in it, by pid.
     pub pids: Vec<u32>,
-    /// Container of its first process.
+    /// Container of its processes.
     pub container_id: Option<String>,
-    /// Pod of its first process.
+    /// Pod of its processes; unknown where none tells it, and where they disagree.
     pub pod_uid: Option<String>,
     /// Addresses that others know it by, where they were wanted.
     pub addresses: Vec<IpAddr>,
 }
+
+/// With so many processes more than any other a pod is told: a pod has two, its sandbox's and its own.
+const CLEAR_LEAD: usize = 2;
 
 /// Names by which namespaces may be known, gathered outside of the kernel.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +41,13 @@ pub struct Names {
     pub containers: BTreeMap<String, Container>,
 }
 
-/// The identity of a namespace whose first process is in `cgroup`.
-pub fn identify(ix: NetnsIx, netns: &FoundNetns, cgroup: &str, names: &Names) -> Identity {
+/// The identity of a namespace whose processes are in `cgroups`.
+pub fn identify(
+    ix: NetnsIx,
+    netns: &FoundNetns,
+    cgroups: impl IntoIterator<Item = String>,
+    names: &Names,
+) -> Identity {
     let id = match (ix, netns.nsid, netns.inode) {
         (HOST, ..) => "host".to_owned(),
         (_, Some(nsid), _) => format!("nsid:{}", nsid.get()),
@@ -50,20 +59,54 @@ pub fn identify(ix: NetnsIx, netns: &FoundNetns, cgroup: &str, names: &Names) ->
     if ix == HOST {
         return identity;
     }
+    let cgroup = telling(cgroups);
     let pinned_by_docker = || {
         let mut containers = names.containers.iter();
         containers
             .find(|(_, container)| container.sandbox.as_ref().is_some_and(|it| netns.pinned.contains(it)))
     };
     identity.container_id =
-        container_id(cgroup).or_else(|| pinned_by_docker().map(|(id, _)| id.as_str())).map(str::to_owned);
-    identity.pod_uid = pod_uid(cgroup);
+        container_id(&cgroup).or_else(|| pinned_by_docker().map(|(id, _)| id.as_str())).map(str::to_owned);
+    identity.pod_uid = pod_uid(&cgroup);
     let pod = identity.pod_uid.as_ref().and_then(|uid| names.pods.get(uid)).cloned();
     let container = identity.container_id.as_ref().and_then(|id| names.containers.get(id));
     identity.name = pod
         .or_else(|| container.map(|container| container.name.clone()))
         .or_else(|| netns.pinned.first().cloned());
     identity
+}
+
+/// The cgroup that tells whose a namespace is, of those of its processes by pid; empty if none does. Any of them may have
+/// ended meanwhile, and any may be a guest: a daemon that sets the network up, itself in a pod perhaps. So the pod is
+/// that of most of them, and of two as many neither. None is read that can change nothing.
+fn telling(cgroups: impl IntoIterator<Item = String>) -> String {
+    let mut of_container = None;
+    let mut of_pods: Vec<(String, String, usize)> = Vec::new();
+    for cgroup in cgroups {
+        let Some(uid) = pod_uid(&cgroup) else {
+            of_container = of_container.or_else(|| container_id(&cgroup).is_some().then_some(cgroup));
+            continue;
+        };
+        match of_pods.iter_mut().find(|(pod, ..)| *pod == uid) {
+            Some((_, _, processes)) => *processes += 1,
+            None => of_pods.push((uid, cgroup, 1)),
+        }
+        if lead(&mut of_pods) >= CLEAR_LEAD {
+            break;
+        }
+    }
+    if of_pods.is_empty() {
+        return of_container.unwrap_or_default();
+    }
+    let is_told = lead(&mut of_pods) > 0;
+    of_pods.into_iter().next().filter(|_| is_told).map(|(_, cgroup, _)| cgroup).unwrap_or_default()
+}
+
+/// By how many processes the first pod leads, which has most of them then.
+fn lead(of_pods: &mut [(String, String, usize)]) -> usize {
+    of_pods.sort_by_key(|(.., processes)| Reverse(*processes));
+    let processes = |place: usize| of_pods.get(place).map_or(0, |(.., processes)| *processes);
+    processes(0) - processes(1)
 }
 
 /// Id of the innermost container that a cgroup path names, for every runtime that names cgroups by container id:

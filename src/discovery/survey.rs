@@ -25,6 +25,9 @@ use crate::domain::topology::{NetnsIx, Place, Topology};
 use crate::kernel::capability::Capability;
 use crate::kernel::{host, procfs};
 
+/// So many processes of a namespace are asked at most whose it is.
+const WITNESSES: usize = 16;
+
 /// Where files are looked for that give names.
 #[derive(Clone, Debug)]
 pub struct Sources {
@@ -93,8 +96,8 @@ fn identities(inventory: &Inventory, pod_logs: &Path) -> Vec<Identity> {
     let dockerds: Vec<_> = pids.filter(|pid| procfs::command_name(*pid) == "dockerd").collect();
     let names = Names { pods: pods(pod_logs), containers: docker::containers(&dockerds) };
     let identity = |(position, netns): (usize, &inventory::FoundNetns)| {
-        let cgroup = netns.pids.first().map(|pid| procfs::cgroup(*pid)).unwrap_or_default();
-        identify(NetnsIx(position), netns, &cgroup, &names)
+        let cgroups = netns.pids.iter().take(WITNESSES).map(|pid| procfs::cgroup(*pid));
+        identify(NetnsIx(position), netns, cgroups, &names)
     };
     inventory.namespaces.iter().enumerate().map(identity).collect()
 }

@@ -6,21 +6,20 @@
 //! ```text
 //!  told, too large ──► write ──► told with the cap: written
 //!        ▲               │  └──► refused: left alone
-//!        └── set back ◄──┘  (again and again: contested, left alone)
+//!        └── set back ◄──┘  (again and again: contested, left alone for a while)
 //! ```
 //!
 //! A bridge follows the smallest of its ports by itself until somebody sets it, and one without ports carries nothing.
 //! So it is asked for once its ports are fine, and written only if it has not followed them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::dockers;
 use super::link::{Ifindex, Link, LinkKind};
 use super::mtu::LinkMtu;
 use super::plan::loses_ipv6;
-
-/// After so many writes to one link somebody else wants it otherwise.
-pub const WRITES_OF_A_LINK: u8 = 8;
+use super::strife::Strife;
 
 /// Whose namespace it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +45,8 @@ pub struct Rules {
     pub ways_out: BTreeSet<Ifindex>,
     /// Links that a whole look found to be in scope.
     pub in_scope: BTreeSet<Ifindex>,
+    /// Ends of pairs whose other end stays larger, since it cannot be reached: lower, they would drop its packets.
+    pub apart: BTreeSet<Ifindex>,
 }
 
 /// What to do.
@@ -60,8 +61,13 @@ pub enum Action<N> {
         /// What it gets.
         to: LinkMtu,
     },
-    /// Somebody sets it back again and again: it is left alone from now on. Said once.
-    Contested(Link<Option<N>>),
+    /// Somebody sets it back again and again: it is left alone for a while. Said once.
+    Contested {
+        /// The link.
+        link: Link<Option<N>>,
+        /// What is told later than this is answered again.
+        until: Instant,
+    },
 }
 
 /// All that is known of the links of one namespace. `N` names other namespaces.
@@ -76,9 +82,11 @@ struct Known<N> {
     link: Link<Option<N>>,
     /// Written, and not told since.
     pending: Option<LinkMtu>,
-    writes: u8,
+    /// It was too large when it was told, and not only since there are other rules.
+    is_set_back: bool,
+    strife: Strife,
     question: Question,
-    is_left_alone: bool,
+    is_refused: bool,
     is_told_of: bool,
 }
 
@@ -120,13 +128,15 @@ impl<N: Clone> Answers<N> {
         let fresh = Known {
             link: link.clone(),
             pending: None,
-            writes: 0,
+            is_set_back: false,
+            strife: Strife::default(),
             question,
-            is_left_alone: false,
+            is_refused: false,
             is_told_of: true,
         };
+        let is_set_back = link.mtu > self.cap_of(link.ifindex);
         let known = self.links.entry(link.ifindex).or_insert(fresh);
-        (known.is_told_of, known.question) = (true, question);
+        (known.is_told_of, known.question, known.is_set_back) = (true, question, is_set_back);
         let is_written = known.pending == Some(link.mtu);
         if is_written {
             known.pending = None;
@@ -139,14 +149,16 @@ impl<N: Clone> Answers<N> {
     pub fn gone(&mut self, ifindex: Ifindex) {
         self.links.remove(&ifindex);
         // The next one with its index is another one.
-        self.rules.in_scope.remove(&ifindex);
-        self.rules.ways_out.remove(&ifindex);
+        let Rules { in_scope, ways_out, apart, .. } = &mut self.rules;
+        for known in [in_scope, ways_out, apart] {
+            known.remove(&ifindex);
+        }
     }
 
     /// A write was refused: the link is left alone.
     pub fn refused(&mut self, ifindex: Ifindex) -> Option<&Link<Option<N>>> {
         let known = self.links.get_mut(&ifindex)?;
-        (known.pending, known.is_left_alone) = (None, true);
+        (known.pending, known.is_refused) = (None, true);
         Some(&known.link)
     }
 
@@ -154,31 +166,42 @@ impl<N: Clone> Answers<N> {
     pub fn put_off(&mut self, ifindex: Ifindex) {
         if let Some(known) = self.links.get_mut(&ifindex) {
             known.pending = None;
-            known.writes = known.writes.saturating_sub(1);
+            if known.is_set_back {
+                known.strife.unwritten();
+            }
         }
     }
 
     /// What is to be done now. What it says is taken to be done.
-    pub fn poll(&mut self) -> Vec<Action<N>> {
-        let mut actions = Vec::new();
+    pub fn poll(&mut self, now: Instant) -> Vec<Action<N>> {
         let large: Vec<_> =
-            self.links.iter().filter(|(_, known)| self.is_to_lower(known)).map(|(at, _)| *at).collect();
+            self.links.iter().filter(|(_, known)| self.is_too_large(known)).map(|(at, _)| *at).collect();
+        let (contested, large): (Vec<_>, Vec<_>) =
+            large.into_iter().partition(|at| self.links[at].strife.is_on(now));
         let (bridges, others): (Vec<_>, Vec<_>) =
             large.into_iter().partition(|at| self.links[at].link.kind == LinkKind::Bridge);
+        let mut actions: Vec<_> = contested.iter().filter_map(|at| self.say_contested(*at, now)).collect();
         for at in others {
-            actions.extend(self.answer(at));
+            actions.extend(self.answer(at, now));
         }
         for at in bridges {
             let mut ports = self.links.values().filter(|port| port.link.master == Some(at)).peekable();
+            let is_to_lower = |port: &Known<N>| self.is_too_large(port) && !port.strife.is_on(now);
             let has_ports = ports.peek().is_some();
-            if has_ports && ports.all(|port| port.pending.is_none() && !self.is_to_lower(port)) {
-                actions.extend(self.answer(at));
+            if has_ports && ports.all(|port| port.pending.is_none() && !is_to_lower(port)) {
+                actions.extend(self.answer(at, now));
             }
         }
         actions
     }
 
-    fn answer(&mut self, at: Ifindex) -> Option<Action<N>> {
+    fn say_contested(&mut self, at: Ifindex, now: Instant) -> Option<Action<N>> {
+        let Known { link, strife, .. } = self.links.get_mut(&at)?;
+        let until = strife.until(now)?;
+        strife.is_news(now).then(|| Action::Contested { link: link.clone(), until })
+    }
+
+    fn answer(&mut self, at: Ifindex, now: Instant) -> Option<Action<N>> {
         let to = self.cap_of(at);
         let known = self.links.get_mut(&at)?;
         // A veth that is told while it is made has no other end yet.
@@ -192,21 +215,18 @@ impl<N: Clone> Answers<N> {
             known.question = if is_new { Question::Asked } else { known.question };
             return is_new.then_some(Action::Ask(at));
         }
-        let link = known.link.clone();
-        if known.writes == WRITES_OF_A_LINK {
-            known.is_left_alone = true;
-            return Some(Action::Contested(link));
+        if known.is_set_back {
+            known.strife.written(now);
         }
-        known.writes += 1;
         known.pending = Some(to);
-        Some(Action::Write { link, to })
+        Some(Action::Write { link: known.link.clone(), to })
     }
 
-    fn is_to_lower(&self, known: &Known<N>) -> bool {
-        let Known { link, pending, is_left_alone, .. } = known;
+    fn is_too_large(&self, known: &Known<N>) -> bool {
+        let Known { link, pending, is_refused, .. } = known;
         let cap = self.cap_of(link.ifindex);
         let is_large = link.mtu > cap && !loses_ipv6(link.mtu, cap);
-        is_large && pending.is_none() && !is_left_alone && self.is_ours(link)
+        is_large && pending.is_none() && !is_refused && self.is_ours(link)
     }
 
     fn cap_of(&self, ifindex: Ifindex) -> LinkMtu {
@@ -215,8 +235,8 @@ impl<N: Clone> Answers<N> {
 
     /// Whether the link is nested, as far as one namespace tells.
     fn is_ours(&self, link: &Link<Option<N>>) -> bool {
-        let Rules { ground, ways_out, in_scope, .. } = &self.rules;
-        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Veth) {
+        let Rules { ground, ways_out, in_scope, apart, .. } = &self.rules;
+        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Veth) || apart.contains(&link.ifindex) {
             return false;
         }
         let is_known = in_scope.contains(&link.ifindex);

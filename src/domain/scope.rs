@@ -92,7 +92,8 @@ impl OptedIn {
                 Some(topology.limit_of(at, topology.link(at)?)?.mtu)
             };
             let outward = ways_out.iter().filter_map(limit).fold(most, LinkMtu::min);
-            Some((netns, Rules { ground, cap, outward, ways_out, in_scope }))
+            let apart = BTreeSet::new();
+            Some((netns, Rules { ground, cap, outward, ways_out, in_scope, apart }))
         };
         namespaces.into_iter().filter_map(rules).collect()
     }

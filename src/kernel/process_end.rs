@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -14,12 +15,15 @@ use super::readiness::register;
 pub struct ProcessEnd(AsyncFd<OwnedFd>);
 
 impl ProcessEnd {
-    /// Of the process that has this pid now (Linux 5.3). Panics outside of a tokio runtime.
-    pub fn of(pid: u32) -> io::Result<Self> {
+    /// Of the process that has this pid now (Linux 5.3); `None` if there is none. Panics outside of a tokio runtime.
+    pub fn of(pid: u32) -> io::Result<Option<Self>> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let process = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self(register(process, Interest::READABLE)?))
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Ok(Some(Self(register(process, Interest::READABLE)?))),
+            Err(Errno::SRCH) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Waits for it.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::netns::is_gone;
@@ -45,6 +46,15 @@ pub fn netns_path(pid: u32) -> PathBuf {
 pub fn pid_namespace() -> Option<u64> {
     let target = fs::read_link("/proc/1/ns/pid").ok()?;
     parse_inode(target.to_str()?, "pid")
+}
+
+/// Device and inode of the network namespace that a process is in; `None` if it has ended.
+pub fn netns(pid: u32) -> io::Result<Option<(u64, u64)>> {
+    match fs::metadata(netns_path(pid)) {
+        Ok(file) => Ok(Some((file.dev(), file.ino()))),
+        Err(ended) if is_gone(&ended) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `net:[4026531840]`

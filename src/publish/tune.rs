@@ -9,6 +9,8 @@
 //! to take everything back. What is recorded is restored only to the link that it was of (same namespace, name, kind
 //! and other end), and only if that still has what we gave it.
 
+use std::collections::BTreeSet;
+
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
@@ -185,6 +187,12 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
             Some(Step::Clamp(RecordedClamp { netns, cookie: None, called, is_live: false }))
         }
     })
+}
+
+/// Namespaces of this host that are there and that nothing leads into: what would be written there cannot be.
+pub fn without_door(look: &Look, doors: &Doors) -> BTreeSet<NetnsIx> {
+    let of_this_host = look.topology.iter().filter(|(_, netns)| netns.place.level().is_some());
+    of_this_host.map(|(ix, _)| ix).filter(|netns| netns_id(look, doors, *netns).is_err()).collect()
 }
 
 /// `None` for a namespace that ended since it was looked at.

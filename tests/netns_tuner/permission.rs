@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use mtu_lab::agent::AgentSpec;
-use mtu_lab::docker::Place;
+use mtu_lab::docker::{Place, Signal};
 use mtu_lab::lesser_kernel::without_netfilter;
 
 use crate::*;
@@ -11,7 +11,7 @@ use crate::*;
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn the_clamp_is_back_whenever_somebody_flushes_it_until_that_is_a_strife() -> Result<()> {
     let lab = lab()?;
-    let mut agent = agent("clamp").start(&lab)?;
+    let mut agent = agent("clamp").args(&["--log", DEBUG]).start(&lab)?;
     agent.until("clamped", |_| Ok(is_clamped(&lab, Place::Node)?.then_some(())))?;
     agent.until_sample("mtu_agent_tune_changes_pending", 0.0)?;
     for times in 1..8 {
@@ -25,6 +25,19 @@ fn the_clamp_is_back_whenever_somebody_flushes_it_until_that_is_a_strife() -> Re
     assert!(!is_clamped(&lab, Place::Node)?);
     let contested = "mtu_agent_tune_writes_total{kind=\"clamp\",result=\"contested\"}";
     assert!(agent.metrics()?.is(contested, 1.0));
+
+    // Whoever goes on touching it wakes nobody.
+    let looks = |agent: &mut Agent<'_>| {
+        let looked = |entry: &&Value| entry["message"] == "somebody touched a clamp; all is looked at again";
+        anyhow::Ok(agent.log()?.iter().filter(looked).count())
+    };
+    let before = looks(&mut agent)?;
+    for _ in 0..20 {
+        lab.nft(Place::Node, "add table inet mtu_agent; delete table inet mtu_agent")?;
+    }
+    agent.process().signal(Signal::TERM)?;
+    agent.told("agent stops")?;
+    assert!(before >= 7 && looks(&mut agent)? <= before + 1, "one may have been told before it was a strife");
     Ok(())
 }
 

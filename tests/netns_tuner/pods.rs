@@ -1,5 +1,6 @@
 //! Pods that opt in, and leave again. Who asks for what is told to a planner in the lab by hand.
 
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Stdio};
@@ -12,7 +13,7 @@ use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::publish::metrics::Metrics;
 use mtu_agent::publish::tune::Ledger;
-use mtu_lab::docker::{NetnsLab, Place, Process};
+use mtu_lab::docker::{NetnsLab, Place, Process, Signal};
 
 use crate::*;
 
@@ -95,7 +96,8 @@ impl Told {
         Ok(told)
     }
 
-    /// What the pods ask for: `pod1=links pod2=observe`, and `unknown` if that may not be all.
+    /// What the pods ask for: `pod1=links pod2=observe`, and `unknown` if that may not be all. A pod is known by the file
+    /// of its namespace, if no control group tells it, unless `pod1-is-not-told`.
     fn pass(&mut self, asked: &str) -> Result<()> {
         writeln!(self.stdin, "{asked}")?;
         let mut said = String::new();
@@ -107,13 +109,13 @@ impl Told {
     }
 }
 
-/// What the tests below start in the lab. Run with the others it is told nothing, and does nothing.
+/// No test, but what the tests below start in the lab: `.config/nextest.toml` leaves it out.
 #[test]
 #[ignore = "the tests below start it"]
 fn a_planner_does_one_pass_for_each_line() -> Result<()> {
     let mut lines = io::stdin().lines();
-    let Some(permission) = lines.next() else { return Ok(()) };
-    let permission = permission?.parse()?;
+    let permission = lines.next().context("nobody tells what it may do: the tests beside it start it")??;
+    let permission = permission.parse()?;
     let ledger = Arc::new(Ledger::new(Path::new("/run/mtu-agent")));
     let metrics = Arc::new(Metrics::new());
     let news = News::default();
@@ -124,7 +126,9 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
         let line = line?;
         let mut look = look(&Sources::default())?;
         for identity in &mut look.identities {
-            identity.pod_uid = identity.pinned.first().cloned().filter(|name| PODS.contains(&name.as_str()));
+            let pod = identity.pinned.first().filter(|name| PODS.contains(&name.as_str()));
+            let pod = pod.filter(|pod| !line.contains(&format!("{pod}-is-not-told")));
+            identity.pod_uid = identity.pod_uid.take().or(pod.cloned());
         }
         let asked = line.split_whitespace().filter_map(|word| word.split_once('='));
         let pods = asked.map(|(pod, asked)| anyhow::Ok((pod.to_owned(), asked.parse()?)));
@@ -202,6 +206,116 @@ fn what_ended_is_forgotten_by_the_next_pass() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_cannot_be_told_for_a_moment_stays_as_it_is() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links pod2=links")?;
+    for (asked, expected) in
+        [("pod2=links", TUNED), ("pod2=observe", AS_DOCKER_MADE_IT), ("", AS_DOCKER_MADE_IT)]
+    {
+        told.pass(&format!("pod1=links pod1-is-not-told {asked}"))?;
+        assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (TUNED, expected), "{asked}");
+    }
+    told.pass("pod1=observe")?;
+    assert_eq!(state(&lab, "pod1")?, AS_DOCKER_MADE_IT);
+    Ok(())
+}
+
+/// A process that does nothing.
+fn sleeper(lab: &NetnsLab, netns: &str) -> Result<Process> {
+    lab.spawn(Place::Netns(netns), &mut NetnsLab::command(&["sleep", "infinity"]))
+}
+
+/// Puts it into the control group that a kubelet would have made for the pod.
+fn join_pod(lab: &NetnsLab, process: &Process, uid: &str) -> Result<()> {
+    // Version 2, or beside it 1.
+    let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+    let root = roots.into_iter().find(|root| root.join("cgroup.procs").exists());
+    let root = root.context("find control groups of version 2")?;
+    let group = root.join(lab.name()).join(format!("kubepods/pod{uid}/pause"));
+    fs::create_dir_all(&group)?;
+    fs::write(group.join("cgroup.procs"), process.pid().to_string()).context("put a process into its group")
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_is_known_by_its_own_processes_whoever_came_first_and_stays_tuned_when_they_end() -> Result<()> {
+    const UID: &str = "0b6a3c9e-1f0d-4c53-9a80-6d2b6b1c7f11";
+    let lab = lab_with_pods()?;
+    let _guest = sleeper(&lab, "pod1")?;
+    let own = sleeper(&lab, "pod1")?;
+    join_pod(&lab, &own, UID)?;
+    let mut told = Told::start(&lab, "links")?;
+    let asked = format!("{UID}=links pod1-is-not-told");
+    told.pass(&asked)?;
+    assert_eq!(state(&lab, "pod1")?, TUNED);
+    own.signal(Signal::KILL)?;
+    own.wait()?;
+    told.pass(&asked)?;
+    assert_eq!(state(&lab, "pod1")?, TUNED, "the guest tells nothing");
+    let another = sleeper(&lab, "pod1")?;
+    join_pod(&lab, &another, UID)?;
+    told.pass(&format!("{UID}=observe"))?;
+    assert_eq!(state(&lab, "pod1")?, AS_DOCKER_MADE_IT);
+    Ok(())
+}
+
+/// Makes a namespace behind the pod's bridge that only a file in another mount namespace holds, as an `ip netns add` in
+/// a container does. It says `made`, and after a word that a process is `in`.
+const HIDDEN: &str = "
+    set -e
+    mount -t tmpfs none /run/netns
+    ip netns add hidden
+    ip link add vethaaaaaaa type veth peer name eth0 netns hidden
+    ip link set vethaaaaaaa master docker0
+    ip link set vethaaaaaaa up
+    ip -n hidden link set eth0 up
+    ip -n hidden addr add 172.17.0.3/16 dev eth0
+    ip -n hidden route add default via 172.17.0.1
+    echo made
+    read -r word
+    exec ip netns exec hidden sh -c 'echo in; exec sleep infinity'";
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_namespace_that_nothing_leads_into_is_left_and_all_the_rest_is_right() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let pod = Place::Netns("pod1");
+    let mut command =
+        NetnsLab::command(&["unshare", "--mount", "--propagation", "private", "sh", "-c", HIDDEN]);
+    let hidden = lab.spawn(pod, command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let mut says = BufReader::new(hidden.take_stdout().context("it has a stdout")?).lines();
+    let mut says = || says.next().context("it ended")?.context("it speaks");
+    assert_eq!(says()?, "made");
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links")?;
+    assert_eq!(state(&lab, "pod1")?, TUNED);
+    // After this the guard has heard of all that was there before.
+    pair(&lab, pod, "left", "right")?;
+    until_tuned(&lab, pod, &["left", "right"])?;
+    assert_eq!(lab.link_mtu(pod, "vethaaaaaaa")?, DOCKER, "it would drop what comes from inside");
+    writeln!(hidden.take_stdin().context("it has a stdin")?, "enter")?;
+    assert_eq!(says()?, "in");
+    told.pass("pod1=links")?;
+    assert_eq!(lab.link_mtu(pod, "vethaaaaaaa")?, UPLINK);
+    assert_eq!(state(&lab, "pod1")?, TUNED);
+    Ok(())
+}
+
+/// Waits until links of a namespace have the uplink's MTU.
+fn until_tuned(lab: &NetnsLab, place: Place<'_>, names: &[&str]) -> Result<()> {
+    let mut socket = lab.enter(place, mtu_agent::kernel::RouteSocket::open)??;
+    loop {
+        let links = socket.links(None)?;
+        let mtu = |name: &str| links.iter().find(|link| link.name == name).map(|link| link.mtu.get());
+        if names.iter().all(|name| mtu(name) == Some(UPLINK)) {
+            return Ok(());
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn what_somebody_applied_by_hand_is_not_the_agents_to_take_back() -> Result<()> {
     let lab = lab_with_pods()?;
     lab.check_in(Place::Node, &[MTU_AGENT, "tune", "--netns", "pod1", "--apply"])?;
@@ -225,14 +339,7 @@ fn in_a_pod_what_a_daemon_makes_is_answered_and_what_a_cni_brings_is_not() -> Re
     lab.check_in(pod, &["ip", "link", "set", "br-anybodys", "mtu", "1500"])?;
     pair(&lab, pod, "left", "right")?;
     lab.check_in(pod, &["ip", "link", "set", "left", "master", "br-anybodys"])?;
-    let mut socket = lab.enter(pod, mtu_agent::kernel::RouteSocket::open)??;
-    loop {
-        let links = socket.links(None)?;
-        let mtu = |name: &str| links.iter().find(|link| link.name == name).map(|link| link.mtu.get());
-        if ["left", "right", "br-anybodys"].iter().all(|name| mtu(name) == Some(UPLINK)) {
-            break;
-        }
-    }
+    until_tuned(&lab, pod, &["left", "right", "br-anybodys"])?;
     assert_eq!(lab.link_mtu(pod, "net1")?, DOCKER);
     assert_eq!(lab.link_mtu(Place::Node, "cali9")?, DOCKER);
     assert_eq!(state(&lab, "pod1")?, TUNED);

@@ -45,7 +45,7 @@ pub(super) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.shared.news.contested().retain(|(netns, _)| *netns != self.netns);
+        self.shared.news.contested().retain(|(netns, link), _| *netns != self.netns || link.is_none());
     }
 }
 
@@ -106,7 +106,7 @@ impl Guard {
             Told::Gone(ifindex) => {
                 self.answers.gone(ifindex);
                 self.sent.remove(&ifindex);
-                self.shared.news.contested().remove(&(self.netns, ifindex));
+                self.shared.news.contested().remove(&(self.netns, Some(ifindex)));
             }
             Told::Refused { sequence, error } if self.dump == Some(sequence) => return Err(error),
             Told::Refused { sequence, error } => self.refused(sequence, &error),
@@ -141,17 +141,17 @@ impl Guard {
 
     fn answer(&mut self, heard: Instant) -> io::Result<()> {
         let mut writes = Vec::new();
-        for action in self.answers.poll() {
+        for action in self.answers.poll(heard) {
             match action {
                 Action::Ask(ifindex) => self.events.ask_for(ifindex)?,
                 Action::Write { link, to } => writes.push((link, to)),
-                Action::Contested(link) => {
+                Action::Contested { link, until } => {
                     self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Contested);
-                    self.shared.news.contested().insert((self.netns, link.ifindex));
+                    self.shared.news.contested().insert((self.netns, Some(link.ifindex)), until);
                     let (link, mtu) = (link.name, link.mtu.get());
                     warn!(
                         netns = self.called,
-                        link, mtu, "a link is set back again and again; it is left alone"
+                        link, mtu, "a link is set back again and again; it is left alone for a while"
                     );
                 }
             }

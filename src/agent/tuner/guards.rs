@@ -5,12 +5,14 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread;
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::{debug, warn};
 
 use super::guard::{Guard, Shared};
+use crate::agent::clock;
 use crate::domain::answer::Rules;
 use crate::domain::error::with_sources;
 use crate::domain::link::Ifindex;
@@ -18,6 +20,7 @@ use crate::kernel::clamp_watch::{ClampSocket, ClampWatch};
 use crate::kernel::link_events::LinkSocket;
 use crate::kernel::netns::NetnsFile;
 use crate::kernel::process_end::ProcessEnd;
+use crate::kernel::procfs;
 use crate::publish::metrics::Metrics;
 use crate::publish::tune::{Ledger, NetnsId};
 
@@ -32,8 +35,8 @@ pub struct Order {
     pub links: Option<Rules>,
     /// Whether it is told when somebody touches the clamp.
     pub clamp: bool,
-    /// A process in it. A guarded namespace does not end by itself when that does, and so says nothing either.
-    pub witness: Option<u32>,
+    /// Processes in it. A guarded namespace does not end by itself when those do, and so says nothing either.
+    pub witnesses: Vec<u32>,
 }
 
 /// What guards see and others act upon.
@@ -43,13 +46,27 @@ pub struct News {
     pub touched: Arc<Notify>,
     /// A process has ended: all is to be looked at again.
     pub ended: Arc<Notify>,
-    /// Links that somebody else wants otherwise.
-    pub contested: Arc<Mutex<BTreeSet<(NetnsId, Ifindex)>>>,
+    /// What somebody else wants otherwise is left alone until then.
+    pub contested: Arc<Mutex<Contested>>,
 }
 
+/// By namespace: a link, or else the clamp.
+pub type Contested = BTreeMap<(NetnsId, Option<Ifindex>), Instant>;
+
 impl News {
-    pub(super) fn contested(&self) -> MutexGuard<'_, BTreeSet<(NetnsId, Ifindex)>> {
+    pub(super) fn contested(&self) -> MutexGuard<'_, Contested> {
         self.contested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_contested(&self, what: (NetnsId, Option<Ifindex>), now: Instant) -> bool {
+        self.contested().get(&what).is_some_and(|until| now < *until)
+    }
+
+    /// The clamp of a namespace was touched. While it is left alone, nobody has to look.
+    fn touch(&self, netns: NetnsId, now: Instant) {
+        if !self.is_contested((netns, None), now) {
+            self.touched.notify_one();
+        }
     }
 }
 
@@ -136,7 +153,7 @@ async fn keep(mut spoken: mpsc::UnboundedReceiver<Word>, shared: Rc<Shared>) {
 
 impl Post {
     fn follow(self, order: Order, shared: &Rc<Shared>) -> Self {
-        let Order { netns, called, links, clamp, witness } = order;
+        let Order { netns, called, links, clamp, witnesses } = order;
         let has_ended = |task: &Task| task.0.is_finished();
         let links = links.and_then(|rules| match self.links.filter(|(_, task)| !has_ended(task)) {
             Some((told, task)) => {
@@ -151,23 +168,45 @@ impl Post {
         });
         let watched = self.clamp.filter(|task| !has_ended(task));
         let clamp = if clamp { watched.or_else(|| watch_clamp(&netns, &called, shared)) } else { None };
-        let known = self.witness.filter(|(pid, task)| witness == Some(*pid) && !has_ended(task));
-        let witness = known.or_else(|| Some((witness?, watch_process(witness?, shared)?)));
+        let known = self.witness.filter(|(pid, task)| witnesses.contains(pid) && !has_ended(task));
+        let witness = known.or_else(|| watch_process(NetnsId::of(&netns), &witnesses, shared));
         Self { links, clamp, witness }
     }
 }
 
-/// Has all be looked at again when a process ends: the namespace may be nobody's any more, and is let go then.
-fn watch_process(pid: u32, shared: &Rc<Shared>) -> Option<Task> {
-    let process = ProcessEnd::of(pid);
-    let process =
-        process.inspect_err(|error| debug!(pid, %error, "it has ended, or its end is not told")).ok()?;
-    let ended = Arc::clone(&shared.news.ended);
-    Some(Task(spawn_local(async move {
-        if process.ended().await.is_ok() {
-            ended.notify_one();
+/// Has all be looked at again when one of the processes ends: the namespace may be nobody's any more, and is let go then.
+/// At once, if those have ended or left since they were seen in there.
+fn watch_process(netns: NetnsId, pids: &[u32], shared: &Rc<Shared>) -> Option<(u32, Task)> {
+    let ended = &shared.news.ended;
+    let mut is_one_gone = false;
+    for pid in pids {
+        match witness(netns, *pid) {
+            Ok(Some(process)) => {
+                let ended = Arc::clone(ended);
+                let task = spawn_local(async move {
+                    if process.ended().await.is_ok() {
+                        ended.notify_one();
+                    }
+                });
+                return Some((*pid, Task(task)));
+            }
+            Ok(None) => is_one_gone = true,
+            // Whoever looks again finds the same.
+            Err(error) => debug!(pid, %error, "its end is not told"),
         }
-    })))
+    }
+    if is_one_gone {
+        ended.notify_one();
+    }
+    None
+}
+
+/// The end of a process, if it is in the namespace still.
+fn witness(netns: NetnsId, pid: u32) -> io::Result<Option<ProcessEnd>> {
+    // First, so that no other process with its pid is asked where it is.
+    let Some(process) = ProcessEnd::of(pid)? else { return Ok(None) };
+    let is_in = procfs::netns(pid)? == Some((netns.device, netns.inode));
+    Ok(is_in.then_some(process))
 }
 
 fn answer_links(
@@ -201,11 +240,11 @@ fn watch_clamp(netns: &NetnsFile, called: &str, shared: &Rc<Shared>) -> Option<T
         Ok(watch) => watch,
         Err(error) => return not_guarded(called, &error),
     };
-    let (called, touched) = (called.to_owned(), Arc::clone(&shared.news.touched));
+    let (called, news, id) = (called.to_owned(), shared.news.clone(), NetnsId::of(netns));
     Some(Task(spawn_local(async move {
         let error = loop {
             match watch.touched().await {
-                Ok(()) => touched.notify_one(),
+                Ok(()) => news.touch(id, clock()),
                 Err(error) => break error,
             }
         };
@@ -217,3 +256,6 @@ fn not_guarded<T>(called: &str, error: &dyn std::error::Error) -> Option<T> {
     warn!(netns = called, error = %with_sources(error), "what happens there is left to the next survey");
     None
 }
+
+#[cfg(test)]
+mod tests;

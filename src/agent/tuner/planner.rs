@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
-use super::reach::{inodes_inside, orders, out_of_reach};
-use super::strife::Strife;
+use super::reach::{inodes_inside, orders, out_of_reach, within_reach};
+use super::undone::Undone;
 use crate::agent::clock;
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
@@ -27,6 +27,9 @@ use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneE
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
+/// Why something is left, and what to do.
+const NO_DOOR: &str = "no process and no file that is seen here leads into it; run with the host's pids (hostPID, docker \
+                       run --pid=host), CAP_SYS_PTRACE, and /run/docker/netns";
 /// Whatever was said so often is said again.
 const MUCH_SAID: usize = 100;
 
@@ -58,7 +61,7 @@ pub struct Planner {
     /// Plans that were refused, by the inode of what opted in: not tried again until they differ.
     refused: BTreeMap<u64, Vec<Step>>,
     /// What was written by a plan, and may be undone again and again.
-    strife: BTreeMap<(NetnsId, Option<Ifindex>), Strife>,
+    undone: BTreeMap<(NetnsId, Option<Ifindex>), Undone>,
     /// This kernel turned out to be unable to clamp, and is not asked again.
     cannot_clamp: bool,
     /// What the guards see.
@@ -78,9 +81,9 @@ impl Planner {
         guards: Option<Guards>,
         news: News,
     ) -> Self {
-        let (refused, strife, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (refused, undone, said) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (cannot_clamp, many) = (false, SMALL_RECORD);
-        Self { policy, ledger, metrics, guards, refused, strife, cannot_clamp, news, many, said }
+        Self { policy, ledger, metrics, guards, refused, undone, cannot_clamp, news, many, said }
     }
 
     /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
@@ -106,12 +109,12 @@ impl Planner {
         }
         if may_write
             && is_known
-            && let Err(error) = self.take_back(survey, &doors, &chosen)
+            && let Err(error) = self.take_back(survey, &doors, &chosen, opt_ins)
         {
             self.say(with_sources(&error));
         }
-        let pending =
-            chosen.iter().map(|(chosen, permission)| self.tune(survey, &doors, chosen, *permission)).sum();
+        let without_door = tune::without_door(&survey.look, &doors);
+        let pending = chosen.iter().map(|chosen| self.tune(survey, (&doors, &without_door), chosen)).sum();
         self.metrics.tune_pending(pending);
         if may_write && let Err(error) = self.forget(&doors) {
             self.say(with_sources(&error));
@@ -119,9 +122,9 @@ impl Planner {
         // Afterwards, so that they find what was there before as it should be.
         if let Some(guards) = &self.guards {
             let can_clamp = !self.cannot_clamp;
-            let orders = chosen
-                .iter()
-                .flat_map(|(chosen, permission)| orders(survey, &mut doors, chosen, *permission, can_clamp));
+            let orders = chosen.iter().flat_map(|(chosen, permission)| {
+                orders(survey, &mut doors, &without_door, (chosen, *permission), can_clamp)
+            });
             guards.order(orders.collect());
         }
         let tuned = chosen.iter().filter(|(_, permission)| *permission == Permission::Links);
@@ -154,17 +157,27 @@ impl Planner {
     }
 
     /// Carries out what is allowed of the plan for one namespace that opted in; tells how many changes are left.
-    fn tune(&mut self, survey: &Survey, doors: &Doors, chosen: &Chosen, permission: Permission) -> usize {
-        let look = &survey.look;
+    fn tune(
+        &mut self,
+        survey: &Survey,
+        (doors, without_door): (&Doors, &BTreeSet<NetnsIx>),
+        opted_in: &(Chosen, Permission),
+    ) -> usize {
+        let (look, (chosen, permission)) = (&survey.look, opted_in);
         let netns = chosen.opted_in.netns;
         let inode = look.identities[netns.0].inode.unwrap_or_default();
         let clamped = self.clamped(survey, doors, netns);
-        let opted_in = std::slice::from_ref(&chosen.opted_in);
-        let plan = Plan::new(&look.topology, opted_in, Mode::Both, &clamped);
-        let is_allowed = |change: &&Change| needed(**change) <= permission;
+        let scope = std::slice::from_ref(&chosen.opted_in);
+        let plan = Plan::new(&look.topology, scope, Mode::Both, &clamped);
+        let is_allowed = |change: &&Change| needed(**change) <= *permission;
         let allowed: Vec<_> = plan.changes.iter().filter(is_allowed).copied().collect();
-        let (all, left) = (plan.changes.len(), plan.changes.len() - allowed.len());
-        let mut steps: Vec<_> = match tune::steps(look, doors, &allowed) {
+        let (possible, impossible) = within_reach(&look.topology, &allowed, without_door);
+        for netns in impossible.iter().map(|change| change.netns()).filter(|it| without_door.contains(it)) {
+            let called = called(&look.topology, &look.identities, netns);
+            self.say(format!("what is in {called}, with the links that lead there: {NO_DOOR}"));
+        }
+        let (all, left) = (plan.changes.len(), plan.changes.len() - possible.len());
+        let mut steps: Vec<_> = match tune::steps(look, doors, &possible) {
             Ok(steps) => steps.into_iter().map(Step::live).collect(),
             Err(error) => {
                 self.say(with_sources(&error));
@@ -190,7 +203,7 @@ impl Planner {
                 let written: Vec<_> = written.map(|(step, _)| step).collect();
                 for step in &written {
                     self.metrics.count_tune_write(what(step), TuneResult::Written);
-                    self.strife.entry(step.at()).or_default().written(clock());
+                    self.undone.entry(step.at()).or_default().written(step, clock());
                 }
                 if !written.is_empty() {
                     info!(netns = called, written = written.len(), "tuned");
@@ -199,7 +212,7 @@ impl Planner {
             }
             Err(error) if error.lacks_nftables() => {
                 self.cannot_clamp(&error);
-                self.tune(survey, doors, chosen, permission)
+                self.tune(survey, (doors, without_door), opted_in)
             }
             Err(error @ TuneError::Refused { .. }) => {
                 if let Some(what) = last {
@@ -218,16 +231,18 @@ impl Planner {
 
     /// Whether somebody else wants it otherwise.
     fn is_contested(&mut self, step: &Step) -> bool {
-        let (netns, link) = step.at();
-        if link.is_some_and(|link| self.news.contested().contains(&(netns, link))) {
+        let (at, now) = (step.at(), clock());
+        if self.news.is_contested(at, now) {
             return true;
         }
-        let Some(strife) = self.strife.get_mut(&step.at()) else { return false };
-        if strife.is_news(clock()) {
+        let Some(Undone { strife, .. }) = self.undone.get_mut(&at) else { return false };
+        if strife.is_news(now) {
             self.metrics.count_tune_write(what(step), TuneResult::Contested);
             warn!(what = step.what(), "undone again and again; it is left alone for a while");
         }
-        strife.is_on(clock())
+        let until = strife.until(now);
+        self.news.contested().extend(until.map(|until| (at, until)));
+        until.is_some()
     }
 
     /// The namespace itself, if it is clamped or cannot be.
@@ -262,6 +277,7 @@ impl Planner {
         survey: &Survey,
         doors: &Doors,
         chosen: &[(Chosen, Permission)],
+        opt_ins: &OptIns,
     ) -> Result<(), TuneError> {
         let record = self.ledger.session()?.load()?;
         let is_live =
@@ -273,7 +289,7 @@ impl Planner {
             if self.policy.permission < at_least {
                 return BTreeSet::new();
             }
-            out_of_reach(survey, doors, chosen, at_least)
+            out_of_reach(survey, doors, chosen, opt_ins, at_least)
         };
         let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
         let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
@@ -297,7 +313,9 @@ impl Planner {
     /// Forgets what is gone: of the record when there may be much of it.
     fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
         self.refused.retain(|inode, _| doors.get(*inode).is_some());
-        self.strife.retain(|_, strife| !strife.is_over(clock()));
+        let now = clock();
+        self.undone.retain(|_, undone| !undone.strife.is_over(now));
+        self.news.contested().retain(|_, until| now < *until);
         if self.said.len() > MUCH_SAID {
             self.said.clear();
         }

@@ -71,7 +71,7 @@ fn a_pod_is_called_by_its_name_before_its_container_is() {
     names.pods.insert(UID.into(), "ci/runner-0".into());
     names.containers.insert(ID.into(), Container { name: "k8s_POD".into(), sandbox: None });
     let cgroup = format!("0::/kubepods/burstable/pod{UID}/{ID}");
-    let identity = identify(NetnsIx(1), &found(&["cni-1"]), &cgroup, &names);
+    let identity = identify(NetnsIx(1), &found(&["cni-1"]), [cgroup], &names);
     assert_eq!(identity.name.as_deref(), Some("ci/runner-0"));
     assert_eq!(identity.id, "inode:7");
 }
@@ -80,12 +80,51 @@ fn a_pod_is_called_by_its_name_before_its_container_is() {
 fn a_namespace_that_docker_pinned_is_its_container_even_when_no_process_is_seen() {
     let mut names = Names::default();
     names.containers.insert(ID.into(), Container { name: "dind".into(), sandbox: Some("1f2e".into()) });
-    let identity = identify(NetnsIx(1), &found(&["1f2e"]), "", &names);
+    let identity = identify(NetnsIx(1), &found(&["1f2e"]), [String::new()], &names);
     assert_eq!((identity.name.as_deref(), identity.container_id.as_deref()), (Some("dind"), Some(ID)));
 }
 
 #[test]
 fn the_host_is_the_host_whatever_its_first_process_is() {
-    let identity = identify(HOST, &found(&[]), &format!("0::/docker/{ID}"), &Names::default());
+    let identity = identify(HOST, &found(&[]), [format!("0::/docker/{ID}")], &Names::default());
     assert_eq!((identity.id.as_str(), identity.container_id), ("host", None));
+}
+
+/// The pod that processes in these cgroups tell; letters stand for pods, `-` for a process that has ended, and `c` for
+/// one in a container of no pod.
+fn told(processes: &str) -> Option<char> {
+    let uid = |pod: char| UID.replace("0b6a3c9e", &pod.to_string().repeat(8));
+    let cgroup = |process| match process {
+        '-' => String::new(),
+        'c' => format!("0::/system.slice/docker-{INNER}.scope"),
+        pod => format!("0::/kubepods/burstable/pod{}/{ID}", uid(pod)),
+    };
+    let identity = identify(NetnsIx(1), &found(&["cni-1"]), processes.chars().map(cgroup), &Names::default());
+    let container = identity.container_id.as_deref();
+    let pod = ['a', 'b'].into_iter().find(|pod| identity.pod_uid == Some(uid(*pod)));
+    assert_eq!(container == Some(ID), pod.is_some(), "{container:?}");
+    pod
+}
+
+#[test]
+fn a_pod_is_known_by_any_of_its_processes_whoever_is_in_there_besides() {
+    for processes in ["a", "aa", "-a", "--ca", "ca", "ac", "baa", "aba", "-bca-a", "abbaa"] {
+        assert_eq!(told(processes), Some('a'), "{processes}");
+    }
+    for processes in ["", "-", "c-", "ab", "ba", "b-ca"] {
+        assert_eq!(told(processes), None, "{processes}");
+    }
+}
+
+#[test]
+fn no_more_processes_are_asked_than_it_takes() {
+    let mut asked = 0;
+    let pod = std::iter::repeat_with(|| {
+        asked += 1;
+        format!("0::/kubepods/pod{UID}/{ID}")
+    });
+    identify(NetnsIx(1), &found(&[]), pod.take(1000), &Names::default());
+    assert_eq!(asked, 2);
+    let host = std::iter::repeat_with(|| panic!("the host needs no cgroup to be told"));
+    identify(HOST, &found(&[]), host.take(1), &Names::default());
 }

@@ -123,6 +123,7 @@ impl Kernel {
 /// The agent with what it did.
 struct Agent {
     answers: Answers<u8>,
+    now: Instant,
     writes: Vec<(Link<Option<u8>>, LinkMtu)>,
 }
 
@@ -136,7 +137,7 @@ impl Agent {
                 Event::Gone(ifindex) => self.answers.gone(ifindex),
             }
         }
-        for action in self.answers.poll() {
+        for action in self.answers.poll(self.now) {
             match action {
                 Action::Ask(ifindex) => {
                     let link = kernel.links.get(&ifindex).cloned();
@@ -149,7 +150,7 @@ impl Agent {
                     kernel.set(link.ifindex, to);
                     self.writes.push((link, to));
                 }
-                Action::Contested(_) => {}
+                Action::Contested { .. } => {}
             }
         }
     }
@@ -188,7 +189,7 @@ proptest! {
         ground in any_ground(),
     ) {
         let mut kernel = Kernel::default();
-        let mut agent = Agent { answers: Answers::new(rules(ground)), writes: Vec::new() };
+        let mut agent = Agent { answers: Answers::new(rules(ground)), now: any_time(), writes: Vec::new() };
         for deed in &deeds {
             kernel.perform(deed);
             if let Deed::Hear(events) = deed {
@@ -198,7 +199,7 @@ proptest! {
         while !kernel.told.is_empty() {
             agent.hear(&mut kernel, usize::MAX);
         }
-        prop_assert_eq!(agent.answers.poll(), []);
+        prop_assert_eq!(agent.answers.poll(agent.now), []);
         for (link, to) in &agent.writes {
             prop_assert!(is_ours(ground, link) && *to < link.mtu && *to == mtu(1450), "{link:?} got {to}");
         }
@@ -206,9 +207,9 @@ proptest! {
         for (link, _) in &agent.writes {
             *counted.entry(link.ifindex).or_default() += 1;
         }
-        prop_assert!(counted.values().all(|writes| *writes <= usize::from(WRITES_OF_A_LINK)));
+        prop_assert!(counted.values().all(|writes| *writes <= TIMES));
         for link in kernel.links.values().filter(|link| link.mtu > mtu(1450)) {
-            let is_contested = counted.get(&link.ifindex) == Some(&usize::from(WRITES_OF_A_LINK));
+            let is_contested = counted.get(&link.ifindex) == Some(&TIMES);
             let has_ports = kernel.links.values().any(|port| port.master == Some(link.ifindex));
             let is_idle = link.kind == LinkKind::Bridge && !has_ports;
             prop_assert!(is_contested || is_idle || !is_ours(ground, link), "{link:?} is left as it is");
