@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::guards::{Guards, News};
-use super::reach::{inodes_inside, orders, out_of_reach, within_reach};
+use super::reach::{inodes_inside, orders, within_reach};
 use super::undone::Undone;
 use crate::agent::clock;
 use crate::discovery::advice::called;
@@ -23,7 +23,9 @@ use crate::domain::plan::{Change, Mode, Plan};
 use crate::domain::topology::NetnsIx;
 use crate::kernel::clamp::{self, Clamp, ClampError};
 use crate::publish::metrics::{Metrics, TuneResult, Tuned};
-use crate::publish::tune::{self, Done, Ledger, NetnsId, RecordError, Step, TuneError};
+use crate::publish::tune::{self, Done, Ledger, NetnsId, Step, TuneError};
+
+mod leave;
 
 /// So many recorded links are not worth to be looked at.
 const SMALL_RECORD: usize = 64;
@@ -269,61 +271,6 @@ impl Planner {
         self.cannot_clamp = true;
         let error = with_sources(error);
         warn!(error, "TCP is not clamped until the agent starts anew; links are tuned where they may be");
-    }
-
-    /// Takes back what an agent wrote where it may write no more. What it cannot write now by its own permission stays.
-    fn take_back(
-        &mut self,
-        survey: &Survey,
-        doors: &Doors,
-        chosen: &[(Chosen, Permission)],
-        opt_ins: &OptIns,
-    ) -> Result<(), TuneError> {
-        let record = self.ledger.session()?.load()?;
-        let is_live =
-            record.links.iter().any(|link| link.is_live) || record.clamps.iter().any(|clamp| clamp.is_live);
-        if !is_live {
-            return Ok(());
-        }
-        let out = |at_least| {
-            if self.policy.permission < at_least {
-                return BTreeSet::new();
-            }
-            out_of_reach(survey, doors, chosen, opt_ins, at_least)
-        };
-        let (links, clamps) = (out(Permission::Links), out(Permission::Clamp));
-        let has_link = |link: &tune::RecordedLink| link.is_live && links.contains(&link.netns);
-        let has_clamp = |clamp: &tune::RecordedClamp| clamp.is_live && clamps.contains(&clamp.netns);
-        if !record.links.iter().any(has_link) && !record.clamps.iter().any(has_clamp) {
-            return Ok(());
-        }
-        if let Some(guards) = &self.guards {
-            guards.withdraw(links.clone());
-        }
-        for reverted in tune::revert_some(&self.ledger, doors, has_link, has_clamp)? {
-            let what = reverted.link.map_or_else(|| "clamp".to_owned(), |(name, _)| name);
-            match reverted.outcome {
-                Ok(_) => info!(netns = reverted.called, what, "not opted in any more: taken back"),
-                Err(error) => self.say(format!("{what} of {}: {}", reverted.called, with_sources(&error))),
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets what is gone: of the record when there may be much of it.
-    fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
-        self.refused.retain(|inode, _| doors.get(*inode).is_some());
-        let now = clock();
-        self.undone.retain(|_, undone| !undone.strife.is_over(now));
-        self.news.contested().retain(|_, until| now < *until);
-        if self.said.len() > MUCH_SAID {
-            self.said.clear();
-        }
-        if self.ledger.session()?.load()?.links.len() > self.many {
-            let left = tune::prune(&self.ledger, doors)?;
-            self.many = SMALL_RECORD.max(2 * left);
-        }
-        Ok(())
     }
 
     /// Says it once.
