@@ -73,6 +73,23 @@ pub struct Look {
     pub unseen: Vec<Unseen>,
 }
 
+#[cfg(test)]
+impl Look {
+    /// One at a host of which nothing else is known.
+    pub(crate) fn sample(topology: Topology, identities: Vec<Identity>) -> Self {
+        Self {
+            host_name: String::new(),
+            kernel_release: String::new(),
+            privileges: Vec::new(),
+            cni: None,
+            expected: None,
+            topology,
+            identities,
+            unseen: Vec::new(),
+        }
+    }
+}
+
 /// Reads all that can be read of this host.
 pub fn look(sources: &Sources) -> Result<Look, InventoryError> {
     let inventory = inventory::take()?;

@@ -8,16 +8,7 @@ use crate::domain::topology::sample::{Docker, Sample, machine, pod};
 const POD_UID: &str = "0b6a3c9e-1f0d-4c53-9a80-6d2b6b1c7f11";
 
 fn survey(sample: &Sample, identities: Vec<Identity>) -> Survey {
-    let look = Look {
-        host_name: String::new(),
-        kernel_release: String::new(),
-        privileges: Vec::new(),
-        cni: None,
-        expected: None,
-        topology: sample.topology().clone(),
-        identities,
-        unseen: Vec::new(),
-    };
+    let look = Look::sample(sample.topology().clone(), identities);
     let maximum = LinkMtu::new(65_535).unwrap();
     Survey::conclude(look, Vec::new(), maximum, "2026-01-02T03:04:05Z".parse().unwrap())
 }

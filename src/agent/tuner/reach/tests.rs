@@ -21,16 +21,7 @@ fn survey(told: [Option<&str>; 2]) -> Survey {
     let of = |uid: Option<&str>| Identity { pod_uid: uid.map(Into::into), ..Identity::default() };
     // What is nested in a pod is in its cgroup.
     let identities = vec![of(None), of(told[0]), of(told[0]), of(told[1]), of(told[1])];
-    let look = Look {
-        host_name: String::new(),
-        kernel_release: String::new(),
-        privileges: Vec::new(),
-        cni: None,
-        expected: None,
-        topology: sample.topology().clone(),
-        identities,
-        unseen: Vec::new(),
-    };
+    let look = Look::sample(sample.topology().clone(), identities);
     Survey::conclude(look, Vec::new(), LinkMtu::LARGEST_USEFUL, "2026-01-02T03:04:05Z".parse().unwrap())
 }
 
