@@ -70,7 +70,7 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// It is not this host's.
-    #[error("no link of this host has the address {}: give one that it has to listen at, such as 127.0.0.1", address.ip())]
+    #[error("no link that is up has the address {}: give one of this host to listen at, or bring its link up (lo for 127.0.0.1)", address.ip())]
     NotHere {
         /// The address.
         address: SocketAddr,

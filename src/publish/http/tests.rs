@@ -290,7 +290,7 @@ fn a_port_that_is_taken_is_named_with_what_to_do() {
     );
     assert_eq!(bind(address).to_string(), expected);
     let error = bind("192.0.2.1:9817".parse().unwrap());
-    assert!(error.to_string().starts_with("no link of this host has the address 192.0.2.1: "), "{error}");
+    assert!(error.to_string().starts_with("no link that is up has the address 192.0.2.1: "), "{error}");
     assert_eq!(server.get("/healthz").status, 200);
 }
 
