@@ -17,7 +17,6 @@ pub mod config_maps;
 mod events;
 pub mod lease;
 mod mirror;
-mod pauses;
 mod seen;
 mod watch;
 mod write;

@@ -18,8 +18,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Client;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watch_object};
+use kube::runtime::watcher::watch_object;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{error::Elapsed, sleep, timeout};
@@ -29,9 +28,11 @@ use tracing::{info, warn};
 use self::cluster::{AUTHORITIES, AUTHORITY_KEY, Cluster, bundles, contents};
 pub use self::follow::{Expiry, follow};
 use self::rotation::{Rotation, Step, Why};
+use crate::controller::watch::pause;
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::names::{WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
 use crate::publish::kubernetes::serving_key::{CERTIFICATE, KEY};
+use crate::publish::kubernetes::watch::heard;
 
 /// Waits are by the monotonic clock; this often they are measured anew by the wall clock, which may have been set.
 const RECKON_INTERVAL: Duration = Duration::from_hours(1);
@@ -128,8 +129,8 @@ async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -
         let secret = watch_object(cluster.secrets.clone(), WEBHOOK_SECRET);
         let configuration = watch_object(cluster.configurations.clone(), WEBHOOK_CONFIGURATION);
         stream::select(
-            secret.default_backoff().map(|seen| heard(WEBHOOK_SECRET, seen)),
-            configuration.default_backoff().map(|seen| heard(WEBHOOK_CONFIGURATION, seen)),
+            heard("the webhook's Secret", secret, pause).map(drop),
+            heard("the webhook's configuration", configuration, pause).map(drop),
         )
     };
     let mut changes = pin!(watches());
@@ -161,13 +162,6 @@ async fn lead(cluster: &Cluster, hosts: &Hosts, wall: &impl Fn() -> Timestamp) -
                 backoff = MAX_BACKOFF.min(backoff * 2);
             }
         }
-    }
-}
-
-fn heard<T>(name: &str, seen: Result<T, watcher::Error>) {
-    if let Err(error) = seen {
-        let error = with_sources(&error);
-        warn!(name, error, "cannot watch what the webhook's certificates need; trying again");
     }
 }
 

@@ -1,26 +1,23 @@
 //! What the API server tells of objects, for as long as this runs: lists in pages, watches, and begins anew when either
 //! ends.
 
-use std::mem::{replace, take};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::{debug, info, warn};
 
 use super::mirror::Change;
-use super::pauses::Pauses;
 use super::seen::{News, SeenConfigMap, SeenNamespace, SeenNodeMtu, pool};
 use super::{clock, wall};
-use crate::domain::error::with_sources;
 use crate::publish::kubernetes::names::CONFIG_MAP;
+use crate::publish::kubernetes::watch::heard;
 use crate::publish::metrics::controller::{ControllerMetrics, WatchKind};
 
 /// Objects in one answer.
@@ -29,6 +26,9 @@ const PAGE: u32 = 500;
 const CONFIG_MAP_PAGE: u32 = 20;
 /// Changes that wait for the loop; further ones wait in their connections.
 const BACKLOG: usize = 256;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Two replicas burden no API server, and a value that fell while it was away is to be heard soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Follows all kinds. They are followed until the set is dropped.
 pub(super) fn follow_all(
@@ -81,57 +81,61 @@ impl Listener {
         wrap: fn(Change<V>) -> News,
         see: impl Fn(K) -> (String, Option<V>),
     ) {
-        let mut events = pin!(events);
-        let mut pauses = Pauses::new();
-        let mut is_failing = false;
-        while let Some(event) = events.next().await {
+        let events = events.inspect_err(|_| self.metrics.watch_failed(self.kind));
+        let mut heard = pin!(heard(self.kind.name(), events, pause));
+        while let Some(event) = heard.next().await {
             let change = match event {
-                Ok(Event::Init) => Change::Listing,
-                Ok(Event::InitApply(object)) => {
+                Event::Init => Change::Listing,
+                Event::InitApply(object) => {
                     let (name, seen) = see(object);
                     Change::Listed(name, seen)
                 }
-                Ok(Event::InitDone) => Change::Complete,
-                Ok(Event::Apply(object)) => {
+                Event::InitDone => Change::Complete,
+                Event::Apply(object) => {
                     let (name, seen) = see(object);
                     Change::Set(name, seen)
                 }
-                Ok(Event::Delete(object)) => Change::Gone(see(object).0),
-                Err(error) => {
-                    self.metrics.watch_failed(self.kind);
-                    let pause = if is_forgotten(&error) {
-                        debug!(kind = self.kind.name(), "a watch ended; all is listed again");
-                        pauses.after_forgetting(clock())
-                    } else {
-                        self.tell(&error, replace(&mut is_failing, true));
-                        pauses.after_failure(clock())
-                    };
-                    sleep(pause).await;
-                    continue;
-                }
+                Event::Delete(object) => Change::Gone(see(object).0),
             };
-            let is_answered = matches!(change, Change::Complete | Change::Set(..) | Change::Gone(_));
-            if is_answered && take(&mut is_failing) {
-                info!(kind = self.kind.name(), "changes are heard again");
-            }
             if self.news.send(wrap(change)).await.is_err() {
                 return;
             }
         }
     }
-
-    /// Once for each time that it fails; it is tried every few seconds.
-    fn tell(&self, error: &watcher::Error, is_known: bool) {
-        let (kind, error) = (self.kind.name(), with_sources(error));
-        if is_known {
-            debug!(kind, error, "a watch failed again");
-        } else {
-            warn!(kind, error, "a watch failed; what was known stays, and it is tried again");
-        }
-    }
 }
 
-/// A watch that lasted so long that the API server has forgotten where it began.
-pub(super) fn is_forgotten(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+/// Until a watch is tried again after another failure, with so many in a row before it.
+pub(super) fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use kube::core::Status;
+    use watcher::Error::{NoResourceVersion, WatchError};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_is_counted_and_what_was_forgotten_too() {
+        let (news, mut heard) = mpsc::channel(BACKLOG);
+        let metrics = Arc::new(ControllerMetrics::new());
+        let forgotten = || WatchError(Box::new(Status { code: 410, ..Status::default() }));
+        let events =
+            [Err(forgotten()), Err(NoResourceVersion), Ok(Event::Delete("node-1")), Err(forgotten())];
+        Listener { kind: WatchKind::Nodes, news, metrics: Arc::clone(&metrics) }
+            .follow(stream::iter(events), News::Nodes, |name| (name.to_owned(), None))
+            .await;
+        assert!(matches!(heard.recv().await, Some(News::Nodes(Change::Gone(name))) if name == "node-1"));
+        let counted = "mtu_agent_controller_watch_errors_total{kind=\"nodes\"} 3\n";
+        assert!(metrics.render().contains(counted), "{}", metrics.render());
+    }
+
+    #[test]
+    fn pauses_double_up_to_eight_seconds() {
+        let pauses = (0..7).map(|failures| pause(failures).as_millis()).collect::<Vec<_>>();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
 }

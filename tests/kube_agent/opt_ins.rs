@@ -186,6 +186,20 @@ async fn opt_ins_are_heard_again_after_whatever_ends_the_watch() -> Result<()> {
     Ok(())
 }
 
+/// An API server that was started anew has forgotten where every watch of every agent was.
+#[tokio::test(start_paused = true)]
+async fn of_a_watch_that_the_server_has_forgotten_nothing_is_said() -> Result<()> {
+    let log = Log::default();
+    let _kept = log.kept();
+    let mut tuning = Tuning::start().await?;
+    tuning.run.server.drop_watches(Cut::Gone);
+    tuning.namespace(Some("links"));
+    tuning.pod("a", None);
+    tuning.until(&[("a", Permission::Links)]).await;
+    assert_eq!(log.lines("changes are"), [""; 0]);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_ones_stay_while_the_server_is_away() -> Result<()> {
     let mut tuning = Tuning::start().await?;

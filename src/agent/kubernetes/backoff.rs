@@ -16,26 +16,19 @@ pub(super) const LONGEST: Duration = Duration::from_mins(5);
 pub(super) struct Backoff {
     node_name: String,
     purpose: &'static str,
-    ceiling: Duration,
     drawn: u64,
 }
 
 impl Backoff {
     pub(super) fn new(node_name: &str, purpose: &'static str) -> Self {
-        Self { node_name: node_name.to_owned(), purpose, ceiling: FIRST, drawn: 0 }
+        Self { node_name: node_name.to_owned(), purpose, drawn: 0 }
     }
 
-    /// After another failure in a row.
-    pub(super) fn wait(&mut self) -> Duration {
+    /// After another failure, with so many in a row before it.
+    pub(super) fn wait(&mut self, failures: u32) -> Duration {
         self.drawn += 1;
-        let wait = self.ceiling.mul_f64(seed(&self.node_name, (self.purpose, self.drawn)));
-        self.ceiling = (self.ceiling * 2).min(LONGEST);
-        wait
-    }
-
-    /// After a success.
-    pub(super) fn reset(&mut self) {
-        self.ceiling = FIRST;
+        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST);
+        ceiling.mul_f64(seed(&self.node_name, (self.purpose, self.drawn)))
     }
 }
 
@@ -47,17 +40,16 @@ mod tests {
     fn waits_are_under_a_ceiling_that_doubles_up_to_five_minutes() {
         let mut backoff = Backoff::new("node-1", "test");
         let mut ceiling = FIRST;
-        for _ in 0..20 {
-            assert!(backoff.wait() <= ceiling, "{ceiling:?}");
+        for failures in 0..40 {
+            assert!(backoff.wait(failures) <= ceiling, "{ceiling:?}");
             ceiling = (ceiling * 2).min(LONGEST);
         }
-        backoff.reset();
-        assert!(backoff.wait() <= FIRST);
+        assert!(backoff.wait(0) <= FIRST);
     }
 
     #[test]
     fn a_thousand_nodes_that_failed_together_come_back_apart() {
-        let node = |number: u32| Backoff::new(&format!("node-{number}"), "test").wait();
+        let node = |number: u32| Backoff::new(&format!("node-{number}"), "test").wait(0);
         let mut tenths = [0; 10];
         for wait in (0..1000).map(node) {
             let tenth = usize::try_from(wait.as_millis() / 100).expect("it is small");
@@ -69,8 +61,6 @@ mod tests {
     #[test]
     fn a_node_draws_anew_after_each_failure() {
         let mut backoff = Backoff::new("node-1", "test");
-        let first = backoff.wait();
-        backoff.reset();
-        assert_ne!(backoff.wait(), first);
+        assert_ne!(backoff.wait(0), backoff.wait(0));
     }
 }

@@ -3,20 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::pin::pin;
-use std::time::Duration;
 
-use futures_util::{Stream, TryStreamExt as _};
-use kube::runtime::watcher::{self, Event};
+use futures_util::{Stream, StreamExt as _};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{info, warn};
-
-use super::backoff::Backoff;
-use super::clock;
-use crate::domain::error::with_sources;
-
-/// A watch that goes well for so long has recovered. That a list was answered says little: every try begins with one.
-const RECOVERED: Duration = Duration::from_mins(2);
 
 /// Little of each object, by what tells it apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +25,6 @@ impl<V> Default for Known<V> {
 
 /// Keeps what one watch tells.
 pub(super) struct Keeper<T, V> {
-    /// As the log calls them.
-    what: &'static str,
     /// What matters of an object; `None` if it is not to be told apart.
     of: fn(T) -> Option<(String, V)>,
     /// A list that is being read, and not known before its end.
@@ -45,46 +33,15 @@ pub(super) struct Keeper<T, V> {
 }
 
 impl<T, V: PartialEq> Keeper<T, V> {
-    pub(super) fn new(
-        what: &'static str,
-        of: fn(T) -> Option<(String, V)>,
-        known: watch::Sender<Known<V>>,
-    ) -> Self {
-        Self { what, of, listed: BTreeMap::new(), known }
+    pub(super) fn new(of: fn(T) -> Option<(String, V)>, known: watch::Sender<Known<V>>) -> Self {
+        Self { of, listed: BTreeMap::new(), known }
     }
 
-    /// For ever. A failure is told once, and again after it has ended.
-    pub(super) async fn follow(
-        mut self,
-        events: impl Stream<Item = watcher::Result<Event<T>>>,
-        mut backoff: Backoff,
-    ) {
-        let what = self.what;
-        let mut tried_at = clock();
+    /// For as long as there are any.
+    pub(super) async fn follow(mut self, events: impl Stream<Item = Event<T>>) {
         let mut events = pin!(events);
-        let mut failing = false;
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    let is_answered = !matches!(event, Event::Init | Event::InitApply(_));
-                    if is_answered && std::mem::take(&mut failing) {
-                        info!(what, "changes are heard again");
-                    }
-                    self.handle(event);
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        let error = with_sources(&error);
-                        warn!(what, %error, "changes are not heard; what is known stays, and it is tried again");
-                    }
-                    if tried_at.elapsed() > RECOVERED {
-                        backoff.reset();
-                    }
-                    sleep(backoff.wait()).await;
-                    tried_at = clock();
-                }
-            }
+        while let Some(event) = events.next().await {
+            self.handle(event);
         }
     }
 
@@ -126,8 +83,7 @@ mod tests {
     #[test]
     fn a_list_replaces_all_at_once_and_changes_that_do_not_matter_wake_nobody() {
         let (known, mut seen) = watch::channel(Known::default());
-        let mut keeper =
-            Keeper::new("words", |(key, value): (&str, u32)| Some((key.to_owned(), value)), known);
+        let mut keeper = Keeper::new(|(key, value): (&str, u32)| Some((key.to_owned(), value)), known);
         let mut hear = |event| {
             keeper.handle(event);
             let is_news = seen.has_changed().expect("the keeper is there");
@@ -150,7 +106,7 @@ mod tests {
     #[test]
     fn an_empty_list_is_news_once() {
         let (known, seen) = watch::channel(Known::<()>::default());
-        let mut keeper = Keeper::new("words", |key: String| Some((key, ())), known);
+        let mut keeper = Keeper::new(|key: String| Some((key, ())), known);
         keeper.handle(Event::Init);
         keeper.handle(Event::InitDone);
         assert!(seen.borrow().is_listed && seen.has_changed().expect("the keeper is there"));

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::backoff::Backoff;
 use super::follow::{Keeper, Known};
 use crate::publish::kubernetes::names::TUNE;
+use crate::publish::kubernetes::watch::heard;
 
 /// What a namespace's label says, by the namespace's name.
 pub(super) type Labels = Known<String>;
@@ -21,8 +22,10 @@ pub(super) async fn follow(client: Client, node_name: String, labels: watch::Sen
     let api: Api<Told> = Api::all(client);
     let config =
         watcher::Config { page_size: None, ..watcher::Config::default().labels(TUNE).any_semantic() };
-    let keeper = Keeper::new("namespaces that opt in to tuning", label, labels);
-    keeper.follow(watcher(api, config), Backoff::new(&node_name, "namespaces")).await;
+    let mut backoff = Backoff::new(&node_name, "namespaces");
+    let events =
+        heard("namespaces that opt in to tuning", watcher(api, config), |failures| backoff.wait(failures));
+    Keeper::new(label, labels).follow(events).await;
 }
 
 fn label(told: Told) -> Option<(String, String)> {

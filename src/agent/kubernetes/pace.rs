@@ -35,6 +35,8 @@ pub(super) enum Change {
 pub(super) struct Pace {
     refresh: Duration,
     backoff: Backoff,
+    /// In a row.
+    failures: u32,
     /// Nothing before.
     earliest: Instant,
     written_at: Option<Instant>,
@@ -46,6 +48,7 @@ impl Pace {
         Self {
             refresh: REFRESH.mul_f64(1.0 + 0.2 * seed),
             backoff: Backoff::new(node_name, "publish"),
+            failures: 0,
             earliest: now + SPREAD.mul_f64(seed),
             written_at: None,
         }
@@ -63,13 +66,14 @@ impl Pace {
     }
 
     pub(super) fn succeeded(&mut self, now: Instant) {
-        self.backoff.reset();
+        self.failures = 0;
         self.written_at = Some(now);
     }
 
     /// `retry_after` is what the server asks for: never before, and apart from others who were told the same.
     pub(super) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        self.earliest = now + retry_after.unwrap_or_default().min(LONGEST) + self.backoff.wait();
+        self.earliest = now + retry_after.unwrap_or_default().min(LONGEST) + self.backoff.wait(self.failures);
+        self.failures += 1;
     }
 }
 

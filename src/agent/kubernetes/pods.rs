@@ -13,6 +13,7 @@ use super::follow::{Keeper, Known};
 use crate::publish::kubernetes::names::{DIND_MTU, TUNE};
 use crate::publish::kubernetes::node_mtu::MOST_CHARACTERS;
 use crate::publish::kubernetes::node_mtu::pods::Pod;
+use crate::publish::kubernetes::watch::heard;
 
 /// The pods of this node, by their uid.
 pub(super) type KnownPods = Known<Pod>;
@@ -50,8 +51,9 @@ pub(super) async fn follow(client: Client, node_name: String, pods: watch::Sende
     let selector = format!("spec.nodeName={node_name}");
     let config =
         watcher::Config { page_size: None, ..watcher::Config::default().fields(&selector).any_semantic() };
-    let keeper = Keeper::new("pods of this node", pod, pods);
-    keeper.follow(watcher(api, config), Backoff::new(&node_name, "pods")).await;
+    let mut backoff = Backoff::new(&node_name, "pods");
+    let events = heard("pods of this node", watcher(api, config), |failures| backoff.wait(failures));
+    Keeper::new(pod, pods).follow(events).await;
 }
 
 fn pod(told: Told) -> Option<(String, Pod)> {

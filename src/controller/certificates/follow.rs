@@ -6,22 +6,22 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::RECKON_INTERVAL;
 use super::cluster::contents;
 use super::rotation::Contents;
 use super::x509::{Authority, Validity};
-use crate::controller::watch::is_forgotten;
+use crate::controller::watch::pause;
 use crate::domain::error::with_sources;
 use crate::publish::kubernetes::names::WEBHOOK_SECRET;
 use crate::publish::kubernetes::serving_key::serving_key;
+use crate::publish::kubernetes::watch::heard;
 
 /// When the certificates end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,31 +42,20 @@ pub async fn follow(
 ) {
     let secrets: Api<Secret> = Api::namespaced(client, namespace);
     loop {
-        let mut changes = pin!(watch_object(secrets.clone(), WEBHOOK_SECRET).default_backoff());
+        let told = watch_object(secrets.clone(), WEBHOOK_SECRET);
+        let mut changes = pin!(heard("the webhook's key", told, pause));
         while let Ok(Some(seen)) = timeout(RECKON_INTERVAL, changes.next()).await {
             match seen {
-                Ok(Some(secret)) => take(&contents(&secret), keys, expiry),
-                Ok(None) if keys.borrow().is_some() => {
+                Some(secret) => take(&contents(&secret), keys, expiry),
+                None if keys.borrow().is_some() => {
                     warn!(
                         namespace,
                         secret = WEBHOOK_SECRET,
                         "the webhook's Secret is gone; its last key stays"
                     );
                 }
-                Ok(None) => {
+                None => {
                     info!(namespace, secret = WEBHOOK_SECRET, "the webhook's Secret is not there yet");
-                }
-                Err(error) if is_forgotten(&error) => {
-                    debug!(namespace, secret = WEBHOOK_SECRET, "the watch ended; it is begun anew");
-                }
-                Err(error) => {
-                    let error = with_sources(&error);
-                    warn!(
-                        namespace,
-                        secret = WEBHOOK_SECRET,
-                        error,
-                        "cannot watch the webhook's Secret; trying again"
-                    );
                 }
             }
         }
