@@ -59,7 +59,7 @@ fn bad_usage_is_64_says_what_is_wrong_and_prints_no_data() {
         (&["tune", "--all-docker", "--mode", "mss"], "mss"),
         (&["tune", "--all-docker", "--max-dind-mtu", "575"], "give 576 to 65535"),
         (&["--log", "a=b=c", "survey"], "--log"),
-        (&["controller", "--debounce", "0s"], "debounce is \"0s\": give a duration from 1s to"),
+        (&["controller", "--debounce", "0s"], "debounce is \"0s\": give a duration from 1s to 1h"),
         (&["controller", "--namespace", "Upper"], "namespace is \"Upper\": give the name"),
         (&["controller", "--webhook-host", "a b"], "--webhook-host takes a DNS name or an IP address"),
         (&["controller", "--certificates", "somebody"], "self-signed, cert-manager"),

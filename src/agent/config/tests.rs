@@ -47,7 +47,7 @@ fn what_is_impossible_is_refused_with_what_to_give() {
         ("max_dind_mtu = 70000", "give 576 to 65535"),
         ("raise_after = \"soon\"", "such as 90s, 10m or 1h 30m"),
         ("raise_after = \"-1s\"", "raise_after is \"-1s\""),
-        ("probe_interval = \"10ms\"", "a duration from 1s"),
+        ("probe_interval = \"10ms\"", "a duration from 1s to 24h"),
         ("resync_interval = \"2 days\"", "resync_interval is"),
         ("targets = [\"a\", \"b c\"]", "target 2 of the configuration"),
         ("tune = \"both\"", "tune"),

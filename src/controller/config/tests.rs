@@ -50,10 +50,7 @@ fn what_cannot_be_is_refused_with_what_to_give() {
         (|knobs| knobs.namespace = Some(String::new()), "namespace is \"\""),
         (|knobs| knobs.identity = Some("a b".into()), "identity is \"a b\""),
         (|knobs| knobs.identity = Some("x".repeat(110)), "another of at most 109 bytes"),
-        (
-            |knobs| knobs.drain = Some("a while".into()),
-            "drain is \"a while\": give a duration from 0ns to 3600s",
-        ),
+        (|knobs| knobs.drain = Some("a while".into()), "drain is \"a while\": give a duration from 0s to 1h"),
         (|knobs| knobs.pool_label = Some("/pool".into()), "pool_label is \"/pool\""),
         (|knobs| knobs.pool_label = Some("pool/".into()), "pool_label is \"pool/\""),
         (|knobs| knobs.pool_label = Some("a/b/c".into()), "such as mtu-agent.dev/pool"),
@@ -63,9 +60,9 @@ fn what_cannot_be_is_refused_with_what_to_give() {
         ),
         (
             |knobs| knobs.raise_after = Some("soon".into()),
-            "raise_after is \"soon\": give a duration from 0ns to",
+            "raise_after is \"soon\": give a duration from 0s to 24h",
         ),
-        (|knobs| knobs.debounce = Some("0s".into()), "debounce is \"0s\": give a duration from 1s to 3600s"),
+        (|knobs| knobs.debounce = Some("0s".into()), "debounce is \"0s\": give a duration from 1s to 1h"),
         (|knobs| knobs.debounce = Some("-1s".into()), "debounce"),
     ];
     for (change, said) in refused {
