@@ -24,14 +24,12 @@ pub(super) fn survey(
     paths: Vec<Path>,
 ) -> Survey {
     let look = Look {
-        expected: None,
         host_name: "node-1".into(),
         kernel_release: "6.18.0".into(),
         privileges: vec![Capability::CapNetAdmin, Capability::CapNetRaw],
         cni: Some(Cni { name: "Calico".into(), why: "link cali1 on the host".into() }),
-        topology: sample.topology().clone(),
-        identities,
         unseen,
+        ..Look::sample(sample.topology().clone(), identities)
     };
     let observed_at = "2026-01-02T03:04:05Z".parse().unwrap();
     Survey::conclude(look, paths, LinkMtu::DOCKER_DEFAULT, observed_at)

@@ -22,22 +22,13 @@ fn look(levels: usize, bytes: u32) -> Look {
     for _ in 0..levels {
         netns = Docker::start(&mut sample, netns, bytes).container;
     }
-    let topology = sample.topology().clone();
     let identity = |(NetnsIx(position), _)| Identity {
         id: position.to_string(),
         inode: u64::try_from(position).ok(),
         ..Identity::default()
     };
-    Look {
-        host_name: "node-1".into(),
-        kernel_release: "6.18.0".into(),
-        privileges: Vec::new(),
-        cni: None,
-        expected: None,
-        identities: topology.iter().map(identity).collect(),
-        topology,
-        unseen: Vec::new(),
-    }
+    let identities = sample.topology().iter().map(identity).collect();
+    Look::sample(sample.topology().clone(), identities)
 }
 
 fn path(address: &str, bytes: u16) -> Path {

@@ -7,34 +7,21 @@ use jiff::Timestamp;
 use super::catalog::Values;
 use super::register::metrics;
 use super::*;
-use crate::discovery::cni::Cni;
-use crate::discovery::identity::Identity;
 use crate::discovery::nested::{NestedPath, NestedProbe, Passes};
 use crate::discovery::role::{Role, role};
-use crate::discovery::survey::Look;
 use crate::discovery::unseen::Unseen;
 use crate::domain::link::{LinkKind, LinkRef};
 use crate::domain::mtu::PathMtu;
 use crate::domain::search::Verdict;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 use crate::domain::topology::{HOST, NetnsIx};
+use crate::publish::sample::{self, identity};
 
 const TARGETS: [&str; 2] = ["registry.example", "192.0.2.1"];
 
 fn survey(sample: &Sample, paths: Vec<Path>) -> Survey {
-    let topology = sample.topology().clone();
-    let identities = topology.iter().map(|(ix, _)| Identity { id: ix.0.to_string(), ..Identity::default() });
-    let look = Look {
-        host_name: "node".into(),
-        kernel_release: "6.18.0".into(),
-        privileges: Vec::new(),
-        expected: None,
-        cni: Some(Cni { name: "Calico".into(), why: "a test".into() }),
-        identities: identities.collect(),
-        topology,
-        unseen: vec![Unseen::opaque("this", "that")],
-    };
-    Survey::conclude(look, paths, LinkMtu::DOCKER_DEFAULT, Timestamp::from_second(1_700_000_000).unwrap())
+    let identities = sample.topology().iter().map(|(ix, _)| identity(&ix.0.to_string())).collect();
+    sample::survey(sample, identities, vec![Unseen::opaque("this", "that")], paths)
 }
 
 fn outcome(verdict: Verdict) -> Outcome {
@@ -158,7 +145,7 @@ fn a_survey_is_told_by_level_and_kind() {
     assert_eq!(samples(&metrics, "namespaces"), namespaces);
     assert_eq!(samples(&metrics, "unseen"), [" 1"]);
     assert_eq!(samples(&metrics, "node_info"), ["{cni=\"Calico\",kernel=\"6.18.0\"} 1"]);
-    assert_eq!(samples(&metrics, "last_survey_timestamp_seconds"), [" 1700000000"]);
+    assert_eq!(samples(&metrics, "last_survey_timestamp_seconds"), [" 1767323045"]);
     assert!(samples(&metrics, "surveys_total").contains(&"{reason=\"start\"} 1".to_owned()));
     assert_eq!(samples(&metrics, "survey_duration_seconds_count"), [" 1"]);
 }
