@@ -165,12 +165,9 @@ impl RouteSocket {
         let mut read = Ok(());
         loop {
             let received = self.socket.recv(&mut &mut self.buffer[..], 0).map_err(failed)?;
-            let mut rest = &self.buffer[..received];
             let (mut answered, mut dumping) = (false, false);
-            while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest).map_err(malformed)?;
-                let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            for message in Messages(&self.buffer[..received]) {
+                let message = message.map_err(malformed)?;
                 if message.sequence_number() != self.sequence {
                     continue; // the tail of an exchange that was given up
                 }
@@ -178,7 +175,8 @@ impl RouteSocket {
                 interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
                 match message.message_type() {
                     NLMSG_DONE | NLMSG_ERROR => {
-                        return verdict(request, message.payload()).and(read).map(|()| interrupted);
+                        let refused = |source| NetlinkError::Refused { request, source };
+                        return verdict(message.payload()).map_err(refused).and(read).map(|()| interrupted);
                     }
                     _ => read = read.and_then(|()| each(message.payload()).map_err(malformed)),
                 }
@@ -191,11 +189,27 @@ impl RouteSocket {
     }
 }
 
-/// `NLMSG_ERROR` and, easily overlooked, `NLMSG_DONE` begin with 0 or a negated errno.
-fn verdict(request: &'static str, payload: &[u8]) -> Result<(), NetlinkError> {
-    let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-    if code == 0 {
-        return Ok(());
+/// The messages of one datagram.
+pub(super) struct Messages<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<NetlinkBuffer<&'a [u8]>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let message = NetlinkBuffer::new_checked(self.0);
+        let length =
+            message.as_ref().map_or(usize::MAX, |it| usize::try_from(it.length()).unwrap_or(usize::MAX));
+        self.0 =
+            length.checked_next_multiple_of(4).and_then(|length| self.0.get(length..)).unwrap_or_default();
+        Some(message)
     }
-    Err(NetlinkError::Refused { request, source: io::Error::from_raw_os_error(-code) })
+}
+
+/// What an `NLMSG_ERROR` says and, easily overlooked, an `NLMSG_DONE`: both begin with 0 or a negated errno.
+pub(super) fn verdict(payload: &[u8]) -> io::Result<()> {
+    let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) }
 }

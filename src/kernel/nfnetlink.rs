@@ -5,9 +5,11 @@
 use std::io;
 
 use netlink_packet_core::{
-    DecodeError, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    DecodeError, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
 };
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
+
+use super::netlink::{Messages, verdict};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// `NFNLGRP_NFTABLES`: what changes of tables, chains and rules.
@@ -197,29 +199,4 @@ fn packet(
 pub(super) fn heard(datagram: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let messages = Messages(datagram).map_while(Result::ok);
     messages.map(|message| message.payload().get(FAMILY_BYTES..).unwrap_or_default().to_vec())
-}
-
-/// The messages of one datagram.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Result<NetlinkBuffer<&'a [u8]>, DecodeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let message = NetlinkBuffer::new_checked(self.0);
-        let length =
-            message.as_ref().map_or(usize::MAX, |it| usize::try_from(it.length()).unwrap_or(usize::MAX));
-        self.0 =
-            length.checked_next_multiple_of(4).and_then(|length| self.0.get(length..)).unwrap_or_default();
-        Some(message)
-    }
-}
-
-/// `NLMSG_ERROR` and `NLMSG_DONE` begin with 0 or a negated errno.
-fn verdict(payload: &[u8]) -> io::Result<()> {
-    let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) }
 }
