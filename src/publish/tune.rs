@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use crate::discovery::advice::called;
 use crate::discovery::doors::Doors;
 use crate::discovery::survey::Look;
-use crate::domain::link::{Ifindex, LinkRef};
+use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::plan::{Change, Turn};
 use crate::domain::topology::NetnsIx;
@@ -158,31 +158,11 @@ pub fn steps(look: &Look, doors: &Doors, changes: &[Change]) -> Result<Vec<Step>
 fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, TuneError> {
     let Some(netns) = netns_id(look, doors, change.netns())? else { return Ok(None) };
     let called = called(&look.topology, &look.identities, change.netns());
-    let recorded = |at: LinkRef<NetnsIx>, from, to| {
-        let link = look.topology.link(at)?;
-        let (name, kind) = (link.name.clone(), link.kind.name().to_owned());
-        let linked = link.linked.map(|linked| linked.ifindex);
-        let is_whole_pair = link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns == at.netns);
-        let (called, ifindex, written) = (called.clone(), link.ifindex, vec![to]);
-        let (was, is_live) = (from, false);
-        let cookie = None; // it is asked for before it is recorded
-        let link = RecordedLink {
-            netns,
-            cookie,
-            called,
-            ifindex,
-            name,
-            kind,
-            linked,
-            was,
-            written,
-            is_whole_pair,
-            is_live,
-        };
-        Some(Step::Link { link, to })
-    };
     Ok(match change {
-        Change::LinkMtu { at, from, to } => recorded(at, from, to),
+        Change::LinkMtu { at, from: _, to } => look.topology.link(at).map(|link| {
+            let link = RecordedLink::of((netns, called), link, to, |linked| *linked == at.netns);
+            Step::Link { link, to }
+        }),
         Change::Clamp { netns: _ } => {
             Some(Step::Clamp(RecordedClamp { netns, cookie: None, called, is_live: false }))
         }

@@ -69,6 +69,30 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl RecordedLink {
+    /// One that is about to get `to`, by hand, in a namespace of which the cookie is not asked for yet. `is_here` tells
+    /// whether the other end of a pair is in that namespace, too.
+    pub fn of<N>(
+        (netns, called): (NetnsId, String),
+        link: &Link<N>,
+        to: LinkMtu,
+        is_here: impl FnOnce(&N) -> bool,
+    ) -> Self {
+        let Link { ifindex, name, kind, mtu, master: _, linked } = link;
+        Self {
+            netns,
+            cookie: None,
+            called,
+            ifindex: *ifindex,
+            name: name.clone(),
+            kind: kind.name().to_owned(),
+            linked: linked.as_ref().map(|linked| linked.ifindex),
+            was: *mtu,
+            written: vec![to],
+            is_whole_pair: kind.is_pair() && linked.as_ref().is_some_and(|linked| is_here(&linked.netns)),
+            is_live: false,
+        }
+    }
+
     /// Whether a link of the same namespace is this one, and not another that got its index.
     pub(super) fn is(&self, link: &Link<Linked>) -> bool {
         // The other end of a pair gets another index where it moves to a namespace that has a link with that one.

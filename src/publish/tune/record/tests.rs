@@ -59,6 +59,16 @@ fn of_a_link_that_somebody_set_since_it_was_written_that_value_is_given_back() {
 }
 
 #[test]
+fn of_a_link_that_was_raised_by_what_was_written_that_is_corrected() {
+    let corrected = RecordedLink { was: mtu(1300), ..link(1450, 1450) };
+    let record = with(&[link(1500, 1450), corrected.clone()]);
+    assert_eq!(record.links, std::slice::from_ref(&corrected));
+    assert!(corrected.is_ours(mtu(1450)) && !corrected.is_ours(mtu(1300)));
+    let ours = RecordedLink { written: vec![mtu(1300), mtu(1450)], ..link(1500, 1450) };
+    assert_eq!(with(&[ours.clone(), corrected]).links, [ours], "a plan had lowered it, nobody else");
+}
+
+#[test]
 fn what_an_ended_namespace_left_is_not_merged_with_what_another_of_its_inode_has() {
     let ended = link(1500, 1450);
     let next = RecordedLink { cookie: Some(4098), is_live: true, ..link(1450, 1400) };
