@@ -51,7 +51,8 @@ impl Heard {
         let told = self.until(|told| matches!(told, Told::Complete)).await?;
         let dumped = |told| match told {
             Told::Link { link, because: Because::Dump } => Some(link),
-            Told::Link { .. } | Told::Gone(_) | Told::Refused { .. } | Told::Complete | Told::Lost => None,
+            Told::Link { .. } | Told::Gone(_) | Told::Done { .. } | Told::Refused { .. } => None,
+            Told::Complete | Told::Lost => None,
         };
         Ok(told.into_iter().filter_map(dumped).collect())
     }
@@ -68,12 +69,17 @@ fn is_link(told: &Told, name: &str, bytes: u32, why: Because) -> bool {
 
 #[tokio::test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
-async fn a_write_is_told_like_any_change_and_a_refusal_by_its_number() -> Result<()> {
+async fn a_write_is_told_like_any_change_and_then_by_its_number_and_so_is_a_refusal() -> Result<()> {
     let (_lab, socket) = lab()?;
     let mut heard = Heard::listen(socket)?;
     let left = heard.index("left").await?;
-    heard.0.set_link_mtu(left, mtu(1400))?;
-    heard.until(|told| is_link(told, "left", 1400, Because::Change)).await?;
+    for is_changed in [true, false] {
+        let number = heard.0.set_link_mtu(left, mtu(1400))?;
+        let told = heard.until(|told| matches!(told, Told::Done { .. })).await?;
+        ensure!(matches!(told.last(), Some(Told::Done { sequence }) if *sequence == number), "{told:?}");
+        let is_told = |it: &Told| is_link(it, "left", 1400, Because::Change);
+        ensure!(told.iter().any(is_told) == is_changed, "{told:?}");
+    }
     for (ifindex, bytes) in [(left, 60), (Ifindex::new(4_000).context("not 0")?, 1300)] {
         let number = heard.0.set_link_mtu(ifindex, mtu(bytes))?;
         let told = heard.until(|told| matches!(told, Told::Refused { .. })).await?;

@@ -4,10 +4,13 @@
 //! left to the next plan, which knows all namespaces.
 //!
 //! ```text
-//!  told, too large ──► write ──► told with the cap: written
-//!        ▲               │  └──► refused: left alone
-//!        └── set back ◄──┘  (again and again: contested, left alone for a while)
+//!  told, too large ──► write ──┬──► carried out ──► raised by that: given back
+//!        ▲                     └──► refused: left alone
+//!        └── set back (again and again: contested, left alone for a while)
 //! ```
+//!
+//! Somebody may lower a link after it was told and before it is written, and then the write raises it. What happens is
+//! told in order, and that a write was carried out, too: so this is seen, and undone.
 //!
 //! A bridge follows the smallest of its ports by itself until somebody sets it, and one without ports carries nothing.
 //! So it is asked for once its ports are fine, and written only if it has not followed them.
@@ -61,6 +64,13 @@ pub enum Action<N> {
         /// What it gets.
         to: LinkMtu,
     },
+    /// Somebody had lowered a link before it was written: it is to have that again.
+    GiveBack {
+        /// The link, as it was written.
+        link: Link<Option<N>>,
+        /// What somebody gave it.
+        to: LinkMtu,
+    },
     /// Somebody sets it back again and again: it is left alone for a while. Said once.
     Contested {
         /// The link.
@@ -80,8 +90,10 @@ pub struct Answers<N> {
 #[derive(Clone, Debug)]
 struct Known<N> {
     link: Link<Option<N>>,
-    /// Written, and not told since.
+    /// Written, and it is not told yet what came of that.
     pending: Option<LinkMtu>,
+    /// The last write raised it from this.
+    raised_from: Option<LinkMtu>,
     /// It was too large when it was told, and not only since there are other rules.
     is_set_back: bool,
     strife: Strife,
@@ -121,13 +133,13 @@ impl<N: Clone> Answers<N> {
         self.links.retain(|_, known| known.is_told_of);
     }
 
-    /// A link is as told; `is_asked_for`: that was asked, and so it is not in the middle of being made. Tells whether
-    /// it is what was written.
-    pub fn told(&mut self, link: Link<Option<N>>, is_asked_for: bool) -> bool {
+    /// A link is as told; `is_asked_for`: that was asked, and so it is not in the middle of being made.
+    pub fn told(&mut self, link: Link<Option<N>>, is_asked_for: bool) {
         let question = if is_asked_for { Question::Answered } else { Question::Open };
         let fresh = Known {
             link: link.clone(),
             pending: None,
+            raised_from: None,
             is_set_back: false,
             strife: Strife::default(),
             question,
@@ -137,12 +149,19 @@ impl<N: Clone> Answers<N> {
         let is_set_back = link.mtu > self.cap_of(link.ifindex);
         let known = self.links.entry(link.ifindex).or_insert(fresh);
         (known.is_told_of, known.question, known.is_set_back) = (true, question, is_set_back);
-        let is_written = known.pending == Some(link.mtu);
-        if is_written {
-            known.pending = None;
+        let before = std::mem::replace(&mut known.link, link).mtu;
+        let now = known.link.mtu;
+        if now != before {
+            known.raised_from = Some(before).filter(|before| *before < now && known.pending == Some(now));
         }
-        known.link = link;
-        is_written
+    }
+
+    /// The last write to a link was carried out: what is told of it from here on came after that. Tells the link, if it is
+    /// as it should be.
+    pub fn written(&mut self, ifindex: Ifindex) -> Option<&Link<Option<N>>> {
+        let known = self.links.get_mut(&ifindex)?;
+        known.pending.take()?;
+        known.raised_from.is_none().then_some(&known.link)
     }
 
     /// A link ended, or moved to another namespace.
@@ -155,7 +174,7 @@ impl<N: Clone> Answers<N> {
         }
     }
 
-    /// A write was refused: the link is left alone.
+    /// The last write to a link was refused: it is left alone.
     pub fn refused(&mut self, ifindex: Ifindex) -> Option<&Link<Option<N>>> {
         let known = self.links.get_mut(&ifindex)?;
         (known.pending, known.is_refused) = (None, true);
@@ -174,13 +193,14 @@ impl<N: Clone> Answers<N> {
 
     /// What is to be done now. What it says is taken to be done.
     pub fn poll(&mut self, now: Instant) -> Vec<Action<N>> {
+        let mut actions: Vec<_> = self.links.values_mut().filter_map(Known::give_back).collect();
         let large: Vec<_> =
             self.links.iter().filter(|(_, known)| self.is_too_large(known)).map(|(at, _)| *at).collect();
         let (contested, large): (Vec<_>, Vec<_>) =
             large.into_iter().partition(|at| self.links[at].strife.is_on(now));
         let (bridges, others): (Vec<_>, Vec<_>) =
             large.into_iter().partition(|at| self.links[at].link.kind == LinkKind::Bridge);
-        let mut actions: Vec<_> = contested.iter().filter_map(|at| self.say_contested(*at, now)).collect();
+        actions.extend(contested.iter().filter_map(|at| self.say_contested(*at, now)));
         for at in others {
             actions.extend(self.answer(at, now));
         }
@@ -246,6 +266,14 @@ impl<N: Clone> Answers<N> {
             Ground::Host => is_known || dockers::is_called_so(link),
             Ground::OptedIn => is_known || link.kind == LinkKind::Bridge || is_daemons(link),
         }
+    }
+}
+
+impl<N: Clone> Known<N> {
+    fn give_back(&mut self) -> Option<Action<N>> {
+        let to = self.raised_from.filter(|_| self.pending.is_none() && !self.is_refused)?;
+        self.pending = Some(to);
+        Some(Action::GiveBack { link: self.link.clone(), to })
     }
 }
 

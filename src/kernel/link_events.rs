@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use netlink_packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
+    DecodeError, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkMessage,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
@@ -20,7 +20,7 @@ use tokio::io::{Interest, Ready};
 use tokio::task::yield_now;
 
 use super::links::{self, Linked};
-use super::netlink::NetlinkError;
+use super::netlink::{Messages, NetlinkError, verdict};
 use super::netns::cookie;
 use super::readiness::register;
 use super::watch::grow_receive_buffer;
@@ -64,6 +64,11 @@ pub enum Told {
     },
     /// A link is not in this namespace any more.
     Gone(Ifindex),
+    /// A link has got the MTU that it was to get.
+    Done {
+        /// By which request.
+        sequence: u32,
+    },
     /// A request was refused.
     Refused {
         /// Which.
@@ -150,12 +155,12 @@ impl LinkEvents {
         self.send(RouteNetlinkMessage::GetLink(links::message(ifindex)), 0).map(drop)
     }
 
-    /// Gives a link another MTU. That it has it is told like any change; else the request with the returned number is
-    /// refused.
+    /// Gives a link another MTU. That it has it is told like any change, and then that the request with the returned
+    /// number is done; else that it is refused.
     pub fn set_link_mtu(&mut self, ifindex: Ifindex, mtu: LinkMtu) -> io::Result<u32> {
         let mut message = links::message(ifindex);
         message.attributes.push(LinkAttribute::Mtu(mtu.get()));
-        self.send(RouteNetlinkMessage::SetLink(message), 0)
+        self.send(RouteNetlinkMessage::SetLink(message), NLM_F_ACK)
     }
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<u32> {
@@ -200,13 +205,10 @@ impl LinkEvents {
         Ok((told, false))
     }
 
-    fn understand(&mut self, mut datagram: &[u8]) -> Result<Vec<Told>, DecodeError> {
+    fn understand(&mut self, datagram: &[u8]) -> Result<Vec<Told>, DecodeError> {
         let mut told = Vec::new();
-        while !datagram.is_empty() {
-            let message = NetlinkBuffer::new_checked(datagram)?;
-            let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
-            let whole = length.checked_next_multiple_of(4).unwrap_or(usize::MAX);
-            datagram = datagram.get(whole..).unwrap_or_default();
+        for message in Messages(datagram) {
+            let message = message?;
             // An event may carry the number of the request, of whomever, that caused it; our own carry our port too.
             let asked = (message.port_number() == self.port).then(|| message.sequence_number());
             told.extend(self.message(message.message_type(), asked, message.payload())?);
@@ -240,14 +242,11 @@ impl LinkEvents {
                 if is_dump {
                     self.dump = None;
                 }
-                let code = payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-                match asked {
-                    Some(sequence) if code != 0 => {
-                        Some(Told::Refused { sequence, error: io::Error::from_raw_os_error(-code) })
-                    }
-                    Some(_) if is_dump => Some(Told::Complete),
-                    Some(_) | None => None,
-                }
+                asked.map(|sequence| match verdict(payload) {
+                    Err(error) => Told::Refused { sequence, error },
+                    Ok(()) if is_dump => Told::Complete,
+                    Ok(()) => Told::Done { sequence },
+                })
             }
             _ => None,
         })

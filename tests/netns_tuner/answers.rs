@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
 
 use anyhow::{Context as _, Result};
 use mtu_lab::docker::{NetnsLab, Place, Process, Signal};
@@ -129,6 +130,33 @@ fn a_link_that_somebody_sets_back_again_and_again_is_left_alone_in_the_end() -> 
     // A survey finds it wrong, and nothing is done about it.
     agent.until_sample("mtu_agent_tune_changes_pending", 1.0)?;
     assert_eq!(lab.link_mtu(Place::Node, STAYS)?, DOCKER);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_somebody_lowers_while_it_is_about_to_be_written_stays_as_low_and_is_not_taken_back() -> Result<()> {
+    let lab = lab()?;
+    let mut agent = agent("links").args(&["--log", DEBUG]).start(&lab)?;
+    agent.until_sample("mtu_agent_tuned_namespaces", 1.0)?;
+    let lock = File::options().write(true).open(lab.path("/run/mtu-agent/tune.lock"))?;
+    lock.lock().context("keep others from writing")?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    agent.told("links are to be written")?;
+    // That is one of them at least.
+    for end in [STAYS, MOVES] {
+        lab.set_link_mtu(Place::Node, end, 1300)?;
+    }
+    drop(lock);
+    until_answered(&agent, &lab, Place::Node)?;
+    for end in [STAYS, MOVES] {
+        assert_eq!(lab.link_mtu(Place::Node, end)?, 1300, "{end}");
+    }
+    agent.stop()?;
+    let said = revert(&lab)?;
+    for end in [STAYS, MOVES] {
+        assert_eq!(lab.link_mtu(Place::Node, end)?, 1300, "{end}: {said}");
+    }
     Ok(())
 }
 

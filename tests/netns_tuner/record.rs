@@ -1,8 +1,9 @@
 //! What was there before, whatever ends the agent, and whoever else is there.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
@@ -107,6 +108,30 @@ fn of_two_agents_the_second_waits_for_the_end_of_the_first() -> Result<()> {
     second.until_sample("mtu_agent_tuned_namespaces", 1.0)?;
     pair(&lab, Place::Node, STAYS, MOVES)?;
     until_mtu(&second, &lab, Place::Node, STAYS, UPLINK)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn that_nothing_can_be_recorded_is_said_once_until_it_can_be_again() -> Result<()> {
+    const SAID: &str = "new links are not lowered, for that cannot be recorded";
+    let lab = lab()?;
+    let mut agent = agent("links").args(&["--log", DEBUG]).start(&lab)?;
+    agent.until_sample("mtu_agent_tuned_namespaces", 1.0)?;
+    let record = lab.path("/run/mtu-agent/tune.json");
+    let distrusted = || fs::set_permissions(&record, Permissions::from_mode(0o666));
+    distrusted()?;
+    for number in 0..4 {
+        pair(&lab, Place::Node, &format!("vethaaaaaa{number}"), &format!("vethbbbbbb{number}"))?;
+        agent.told("links are to be written")?;
+    }
+    fs::remove_file(&record)?;
+    until_answered(&agent, &lab, Place::Node)?;
+    let times = agent.log()?.iter().filter(|entry| entry["message"] == SAID).count();
+    assert_eq!(times, 1);
+    assert_eq!(lab.link_mtu(Place::Node, "vethaaaaaa0")?, UPLINK, "it was only put off");
+    distrusted()?;
+    pair(&lab, Place::Node, STAYS, MOVES)?;
+    agent.told(SAID).map(drop)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Answers the links of one namespace: what to write is decided by [`Answers`], and on record before it is written.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) ledger: Arc<Ledger>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) news: News,
+    /// Nothing can be recorded, and that is said.
+    pub(super) is_unrecorded: Cell<bool>,
 }
 
 /// The guard of one namespace.
@@ -96,18 +99,13 @@ impl Guard {
 
     fn hear(&mut self, told: Told) -> io::Result<()> {
         match told {
-            Told::Link { link, because } => {
-                let shown = (link.name.clone(), link.mtu);
-                if self.answers.told(link, because == Because::Question) {
-                    self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Written);
-                    info!(netns = self.called, link = shown.0, mtu = shown.1.get(), "new link has its MTU");
-                }
-            }
+            Told::Link { link, because } => self.answers.told(link, because == Because::Question),
             Told::Gone(ifindex) => {
                 self.answers.gone(ifindex);
                 self.sent.remove(&ifindex);
                 self.shared.news.contested().remove(&(self.netns, Some(ifindex)));
             }
+            Told::Done { sequence } => self.written(sequence),
             Told::Refused { sequence, error } if self.dump == Some(sequence) => return Err(error),
             Told::Refused { sequence, error } => self.refused(sequence, &error),
             Told::Complete => {
@@ -125,10 +123,21 @@ impl Guard {
         Ok(())
     }
 
+    /// The link to which this was the last write.
+    fn take_sent(&mut self, sequence: u32) -> Option<Ifindex> {
+        self.sent.extract_if(.., |_, sent| *sent == sequence).map(|(ifindex, _)| ifindex).next()
+    }
+
+    fn written(&mut self, sequence: u32) {
+        let sent = self.take_sent(sequence);
+        if let Some(link) = sent.and_then(|ifindex| self.answers.written(ifindex)) {
+            self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Written);
+            info!(netns = self.called, link = link.name, mtu = link.mtu.get(), "new link has its MTU");
+        }
+    }
+
     fn refused(&mut self, sequence: u32, error: &io::Error) {
-        let sent = self.sent.iter().find(|(_, sent)| **sent == sequence);
-        let Some(ifindex) = sent.map(|(ifindex, _)| *ifindex) else { return };
-        self.sent.remove(&ifindex);
+        let Some(ifindex) = self.take_sent(sequence) else { return };
         // One that has gone meanwhile is told as that, before or after.
         if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) {
             return;
@@ -144,7 +153,11 @@ impl Guard {
         for action in self.answers.poll(heard) {
             match action {
                 Action::Ask(ifindex) => self.events.ask_for(ifindex)?,
-                Action::Write { link, to } => writes.push((link, to)),
+                Action::Write { link, to } => writes.push((self.recorded(&link, to), to)),
+                Action::GiveBack { link, to } => {
+                    let written = self.recorded(&link, link.mtu);
+                    writes.push((RecordedLink { was: to, ..written }, to));
+                }
                 Action::Contested { link, until } => {
                     self.shared.metrics.count_tune_write(Tuned::Link, TuneResult::Contested);
                     self.shared.news.contested().insert((self.netns, Some(link.ifindex)), until);
@@ -156,27 +169,33 @@ impl Guard {
                 }
             }
         }
-        if !writes.is_empty()
-            && let Err(error) = self.write(&writes, heard)?
-        {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        debug!(netns = self.called, links = writes.len(), "links are to be written");
+        let written = self.write(&writes, heard)?;
+        let is_news = !self.shared.is_unrecorded.replace(written.is_err());
+        if let Err(error) = written {
             for (link, _) in &writes {
                 self.answers.put_off(link.ifindex);
             }
-            let error = with_sources(&error);
-            warn!(netns = self.called, error, "new links are not lowered, for that cannot be recorded");
+            if is_news {
+                let error = with_sources(&error);
+                warn!(error, "new links are not lowered, for that cannot be recorded");
+            }
         }
         Ok(())
     }
 
     fn write(
         &mut self,
-        writes: &[(Link<Linked>, LinkMtu)],
+        writes: &[(RecordedLink, LinkMtu)],
         heard: Instant,
     ) -> io::Result<Result<(), RecordError>> {
         let shared = Rc::clone(&self.shared);
         let record = || {
             let session = shared.ledger.session()?;
-            session.add_links(writes.iter().map(|(link, to)| self.recorded(link, *to)))?;
+            session.add_links(writes.iter().map(|(link, _)| link.clone()))?;
             Ok(session)
         };
         let _session = match record() {
@@ -192,18 +211,8 @@ impl Guard {
     }
 
     fn recorded(&self, link: &Link<Linked>, to: LinkMtu) -> RecordedLink {
-        RecordedLink {
-            netns: self.netns,
-            cookie: self.cookie,
-            called: self.called.clone(),
-            ifindex: link.ifindex,
-            name: link.name.clone(),
-            kind: link.kind.name().to_owned(),
-            linked: link.linked.map(|linked| linked.ifindex),
-            was: link.mtu,
-            written: vec![to],
-            is_whole_pair: link.kind.is_pair() && link.linked.is_some_and(|linked| linked.netns.is_none()),
-            is_live: true,
-        }
+        let home = (self.netns, self.called.clone());
+        let by_hand = RecordedLink::of(home, link, to, Option::is_none);
+        RecordedLink { cookie: self.cookie, is_live: true, ..by_hand }
     }
 }

@@ -1,5 +1,6 @@
 //! The thread of the guards, and which namespaces have one.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
@@ -88,7 +89,7 @@ impl Guards {
         let (words, spoken) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
-            let shared = Rc::new(Shared { ledger, metrics, news });
+            let shared = Rc::new(Shared { ledger, metrics, news, is_unrecorded: Cell::default() });
             LocalSet::new().block_on(&runtime, keep(spoken, shared));
         };
         thread::Builder::new().name("tuner".to_owned()).spawn(work)?;

@@ -44,20 +44,72 @@ fn answer(ground: Ground, told: &Link<Option<u8>>) -> Vec<Action<u8>> {
     answers.poll(now)
 }
 
+/// The kernel tells that a link has what it was to get, and that this was carried out.
+fn carry_out(answers: &mut Answers<u8>, link: &Link<Option<u8>>, bytes: u32) {
+    let now = with(link, bytes);
+    answers.told(now.clone(), false);
+    assert_eq!(answers.written(link.ifindex), Some(&now));
+}
+
 #[test]
 fn a_fresh_pair_is_written_once_and_again_only_if_it_is_set_back() {
     let now = any_time();
     let mut answers = Answers::new(rules(Ground::OptedIn));
     let fresh = veth(5, "veth0123abc", None);
-    assert!(!answers.told(fresh.clone(), false));
+    answers.told(fresh.clone(), false);
+    assert_eq!(answers.written(at(5)), None, "it is not yet");
     assert_eq!(answers.poll(now), [write(&fresh)]);
-    assert!(!answers.told(fresh.clone(), false), "an event from before it was written");
-    assert_eq!(answers.poll(now), []);
-    assert!(answers.told(with(&fresh, 1450), false));
-    assert!(!answers.told(with(&fresh, 1450), false));
+    answers.told(fresh.clone(), false);
+    assert_eq!(answers.poll(now), [], "an event from before it was written");
+    carry_out(&mut answers, &fresh, 1450);
+    assert_eq!(answers.written(at(5)), None, "that was told");
     assert_eq!(answers.poll(now), []);
     answers.told(fresh.clone(), false);
     assert_eq!(answers.poll(now), [write(&fresh)]);
+}
+
+#[test]
+fn what_somebody_lowered_before_it_was_written_is_given_back_until_it_has_that() {
+    let now = any_time();
+    let fresh = veth(5, "veth0123abc", None);
+    for before in [&[1300][..], &[1450, 1300], &[1600, 1300]] {
+        let mut answers = Answers::new(rules(Ground::OptedIn));
+        answers.told(fresh.clone(), false);
+        assert_eq!(answers.poll(now), [write(&fresh)]);
+        for bytes in before {
+            answers.told(with(&fresh, *bytes), false);
+            assert_eq!(answers.poll(now), [], "it is not told yet that it was written");
+        }
+        let ours = with(&fresh, 1450);
+        answers.told(ours.clone(), false);
+        assert_eq!(answers.written(at(5)), None, "it was, and that is not right");
+        let back = [Action::GiveBack { link: ours.clone(), to: mtu(1300) }];
+        assert_eq!(answers.poll(now), back, "{before:?}");
+        answers.told(ours, true);
+        assert_eq!(answers.poll(now), [], "it is under way");
+        answers.put_off(at(5));
+        assert_eq!(answers.poll(now), back);
+        carry_out(&mut answers, &fresh, 1300);
+        assert_eq!(answers.poll(now), []);
+    }
+}
+
+#[test]
+fn what_somebody_gives_a_link_after_it_was_written_stays() {
+    let now = any_time();
+    let fresh = veth(5, "veth0123abc", None);
+    for events in [&[1450, 1300][..], &[1300, 1450, 1200], &[1300, 1450, 1400], &[1300]] {
+        let mut answers = Answers::new(rules(Ground::OptedIn));
+        answers.told(fresh.clone(), false);
+        answers.poll(now);
+        for bytes in events {
+            answers.told(with(&fresh, *bytes), false);
+        }
+        assert!(answers.written(at(5)).is_some());
+        assert_eq!(answers.poll(now), [], "{events:?}");
+        answers.told(with(&fresh, 1450), false);
+        assert_eq!(answers.poll(now), [], "and it may be raised to what is fine");
+    }
 }
 
 #[test]
@@ -88,7 +140,7 @@ fn a_bridge_is_written_only_if_it_does_not_follow_its_ports() {
     assert_eq!(answers.poll(now), [], "it carries nothing");
     answers.told(port.clone(), false);
     assert_eq!(answers.poll(now), [write(&port)], "its port comes first");
-    answers.told(with(&port, 1450), false);
+    carry_out(&mut answers, &port, 1450);
     assert_eq!(answers.poll(now), [Action::Ask(at(4))]);
     let mut follows = answers.clone();
     follows.told(with(&bridge, 1450), true);
@@ -170,7 +222,7 @@ fn contest(answers: &mut Answers<u8>, link: &Link<Option<u8>>, now: Instant) {
     for _ in 0..TIMES {
         answers.told(link.clone(), false);
         assert_eq!(answers.poll(now), [write(link)]);
-        answers.told(with(link, 1450), false);
+        carry_out(answers, link, 1450);
     }
     answers.told(link.clone(), false);
     let until = now + SPAN;
@@ -199,7 +251,7 @@ fn a_strife_ends_and_then_the_link_is_answered_again_by_whatever_is_told() {
     let later = now + SPAN;
     answers.told(with(&veth(7, "other", Some(0)), 1450), false);
     assert_eq!(answers.poll(later), [write(&contested)]);
-    answers.told(with(&contested, 1450), false);
+    carry_out(&mut answers, &contested, 1450);
     contest(&mut answers, &contested, later + SPAN);
 }
 
@@ -211,7 +263,7 @@ fn what_is_set_back_now_and_then_is_answered_for_ever() {
     for restart in 0..100 {
         answers.told(link.clone(), false);
         assert_eq!(answers.poll(now + restart * SPAN / 7), [write(&link)], "{restart}");
-        answers.told(with(&link, 1450), false);
+        carry_out(&mut answers, &link, 1450);
     }
 }
 
@@ -224,8 +276,8 @@ fn what_new_rules_make_too_large_is_nobodys_strife() {
     for cap in (1400..1450).rev() {
         answers.set_rules(Rules { cap: mtu(cap), ..rules(Ground::Nested) });
         assert_eq!(answers.poll(now), [Action::Write { link: link.clone(), to: mtu(cap) }]);
+        carry_out(&mut answers, &link, cap);
         link = with(&link, cap);
-        answers.told(link.clone(), false);
     }
 }
 
@@ -292,7 +344,7 @@ fn a_smaller_cap_holds_for_what_is_there_and_a_larger_one_raises_nothing() {
     assert_eq!(answers.poll(now), []);
     answers.set_rules(Rules { cap: mtu(1400), ..rules(Ground::Nested) });
     assert_eq!(answers.poll(now), [Action::Write { link: link.clone(), to: mtu(1400) }]);
-    answers.told(with(&link, 1400), false);
+    carry_out(&mut answers, &link, 1400);
     answers.set_rules(Rules { cap: mtu(1500), ..rules(Ground::Nested) });
     assert_eq!(answers.poll(now), []);
 }

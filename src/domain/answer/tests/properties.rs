@@ -12,6 +12,8 @@ struct Kernel {
     links: BTreeMap<Ifindex, Link<Option<u8>>>,
     told: VecDeque<Event>,
     set_by_hand: BTreeSet<Ifindex>,
+    /// What each had last without the agent: as it was made, by somebody's hand, or by its ports.
+    others: BTreeMap<Ifindex, LinkMtu>,
     next: u32,
 }
 
@@ -19,6 +21,7 @@ struct Kernel {
 enum Event {
     Link(Link<Option<u8>>, bool),
     Gone(Ifindex),
+    Written(Ifindex),
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ impl Kernel {
         let linked = linked.map(|(netns, offset)| LinkRef { netns, ifindex: at(index + offset) });
         let added = Link { linked, ..link(index, name, kind) };
         self.links.insert(added.ifindex, added.clone());
+        self.others.insert(added.ifindex, added.mtu);
         self.told.push_back(Event::Link(added, false));
     }
 
@@ -61,11 +65,21 @@ impl Kernel {
         }
     }
 
+    /// For the agent, whom it tells that it is done.
+    fn write(&mut self, ifindex: Ifindex, bytes: LinkMtu) {
+        if self.links.contains_key(&ifindex) {
+            self.set_by_hand.insert(ifindex);
+            self.set(ifindex, bytes);
+            self.told.push_back(Event::Written(ifindex));
+        }
+    }
+
     fn follow_ports(&mut self, bridge: Ifindex) {
         let ports = self.links.values().filter(|port| port.master == Some(bridge));
         if let Some(least) = ports.map(|port| port.mtu).min()
             && !self.set_by_hand.contains(&bridge)
         {
+            self.others.insert(bridge, least);
             self.set(bridge, least);
         }
     }
@@ -107,6 +121,7 @@ impl Kernel {
             Deed::Set(which, bytes) => {
                 if let Some(ifindex) = self.any(which) {
                     self.set_by_hand.insert(ifindex);
+                    self.others.insert(ifindex, mtu(bytes));
                     self.set(ifindex, mtu(bytes));
                 }
             }
@@ -131,10 +146,11 @@ impl Agent {
     fn hear(&mut self, kernel: &mut Kernel, events: usize) {
         for event in kernel.told.drain(..events.min(kernel.told.len())) {
             match event {
-                Event::Link(link, is_asked_for) => {
-                    self.answers.told(link, is_asked_for);
-                }
+                Event::Link(link, is_asked_for) => self.answers.told(link, is_asked_for),
                 Event::Gone(ifindex) => self.answers.gone(ifindex),
+                Event::Written(ifindex) => {
+                    self.answers.written(ifindex);
+                }
             }
         }
         for action in self.answers.poll(self.now) {
@@ -144,12 +160,10 @@ impl Agent {
                     kernel.told.extend(link.map(|link| Event::Link(link, true)));
                 }
                 Action::Write { link, to } => {
-                    if kernel.links.contains_key(&link.ifindex) {
-                        kernel.set_by_hand.insert(link.ifindex);
-                    }
-                    kernel.set(link.ifindex, to);
+                    kernel.write(link.ifindex, to);
                     self.writes.push((link, to));
                 }
+                Action::GiveBack { link, to } => kernel.write(link.ifindex, to),
                 Action::Contested { .. } => {}
             }
         }
@@ -208,6 +222,10 @@ proptest! {
             *counted.entry(link.ifindex).or_default() += 1;
         }
         prop_assert!(counted.values().all(|writes| *writes <= TIMES));
+        for link in kernel.links.values() {
+            let others = kernel.others[&link.ifindex];
+            prop_assert!(link.mtu <= others, "{link:?} is raised: without the agent it has {others}");
+        }
         for link in kernel.links.values().filter(|link| link.mtu > mtu(1450)) {
             let is_contested = counted.get(&link.ifindex) == Some(&TIMES);
             let has_ports = kernel.links.values().any(|port| port.master == Some(link.ifindex));
