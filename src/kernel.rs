@@ -13,6 +13,7 @@ pub mod host;
 pub mod limits;
 pub mod link_events;
 pub mod links;
+mod listener;
 mod netlink;
 pub mod netns;
 mod nfnetlink;

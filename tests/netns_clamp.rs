@@ -1,10 +1,11 @@
 //! What is written in a namespace: a link's MTU, and the clamp as nft itself would write it.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use mtu_agent::domain::link::Ifindex;
 use mtu_agent::domain::mtu::LinkMtu;
 use mtu_agent::kernel::RouteSocket;
 use mtu_agent::kernel::clamp::{self, Clamp};
+use mtu_agent::kernel::clamp_watch::{ClampSocket, ClampWatch};
 use mtu_lab::docker::{NetnsLab, Place};
 
 const BY_NFT: &str = "table inet mtu_agent {
@@ -91,6 +92,24 @@ fn a_clamp_that_somebody_altered_is_seen_and_made_right() -> Result<()> {
         assert_eq!(in_lab(&lab, clamp::read)?, Clamp::Present, "{script}");
     }
     Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+async fn each_touch_is_heard_and_however_many_follow_each_other_others_have_their_turn() -> Result<()> {
+    let lab = NetnsLab::new()?;
+    let mut watch = ClampWatch::listen(in_lab(&lab, ClampSocket::open)?)?;
+    let other = tokio::spawn(async {});
+    for _ in 0..100 {
+        for touch in [clamp::put, clamp::remove] {
+            in_lab(&lab, touch)?;
+            watch.touched().await?;
+        }
+        if other.is_finished() {
+            return Ok(());
+        }
+    }
+    bail!("there was another task all the time")
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! Nothing here waits for an answer. A request is carried out while it is sent; what came of it is heard like an event.
 
 use std::io;
-use std::os::fd::AsFd as _;
 
 use netlink_packet_core::{
     DecodeError, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkMessage,
@@ -13,16 +12,11 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{Interest, Ready};
-use tokio::task::yield_now;
 
 use super::links::{self, Linked};
-use super::netlink::{Messages, NetlinkError, verdict};
+use super::listener::{Heard, Listener};
+use super::netlink::{Messages, NetlinkError, RECEIVE_BYTES, verdict};
 use super::netns::cookie;
-use super::readiness::register;
 use super::watch::grow_receive_buffer;
 use crate::domain::link::{Ifindex, Link};
 use crate::domain::mtu::LinkMtu;
@@ -34,12 +28,8 @@ const RTM_DELLINK: u16 = 17;
 /// `struct ifinfomsg`: where its family and its index are.
 const FAMILY: usize = 0;
 const INDEX: usize = 4;
-/// What the kernel fills at most for one `recv`.
-const RECEIVE_BYTES: usize = 32 * 1024;
 /// Room for some hundred links that come at once; the memory is taken only while they wait.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-/// So much is read before others get their turn.
-const DATAGRAMS_AT_ONCE: usize = 256;
 
 /// Why a link is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,44 +99,50 @@ impl LinkSocket {
 /// What happens to the links of one namespace.
 #[derive(Debug)]
 pub struct LinkEvents {
-    socket: AsyncFd<Socket>,
+    listener: Listener,
+    asked: Asked,
+}
+
+/// By which an answer is told from what happens.
+#[derive(Debug)]
+struct Asked {
     port: u32,
+    /// Number of the last request.
     sequence: u32,
+    /// That of the request for all links, until it is answered.
     dump: Option<u32>,
-    is_lossy: bool,
 }
 
 impl LinkEvents {
     /// Listens. Panics outside of a tokio runtime.
     pub fn listen(socket: LinkSocket) -> io::Result<Self> {
         let LinkSocket { socket, port } = socket;
-        let socket = register(socket, Interest::READABLE | Interest::ERROR)?;
-        Ok(Self { socket, port, sequence: 0, dump: None, is_lossy: false })
+        let asked = Asked { port, sequence: 0, dump: None };
+        Ok(Self { listener: Listener::new(socket, RECEIVE_BYTES)?, asked })
     }
 
     /// Waits for something, and takes what is there by then. Nothing is lost when it is dropped while it waits.
     pub async fn next(&mut self) -> io::Result<Vec<Told>> {
-        loop {
-            let (told, is_empty) = self.drain()?;
-            if !told.is_empty() {
-                return Ok(told);
+        let mut told = Vec::new();
+        let Self { listener, asked } = self;
+        let each = |heard: Heard<'_>| {
+            match heard {
+                Heard::Datagram { bytes, .. } => {
+                    told.extend(asked.understand(bytes).map_err(io::Error::other)?);
+                }
+                Heard::Overrun => told.push(Told::Lost),
             }
-            if !is_empty {
-                yield_now().await;
-                continue;
-            }
-            // An overrun alone wakes by an error condition, not by a readable one.
-            let mut guard = self.socket.ready_mut(Interest::READABLE | Interest::ERROR).await?;
-            // Cleared before the reads that follow: what arrives from here on sets it again.
-            guard.clear_ready_matching(Ready::READABLE | Ready::ERROR);
-        }
+            Ok(!told.is_empty())
+        };
+        listener.hear(each).await?;
+        Ok(told)
     }
 
     /// Asks for all links; [`Told::Complete`] follows them, unless the request with the returned number is refused: as
     /// is a second one while one is answered.
     pub fn ask_for_all(&mut self) -> io::Result<u32> {
         let sequence = self.send(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
-        self.dump = Some(sequence);
+        self.asked.dump = Some(sequence);
         Ok(sequence)
     }
 
@@ -165,46 +161,19 @@ impl LinkEvents {
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<u32> {
         // 0 is the number of what nobody asked for.
-        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.asked.sequence = self.asked.sequence.checked_add(1).unwrap_or(1);
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;
-        message.header.sequence_number = self.sequence;
+        message.header.sequence_number = self.asked.sequence;
         message.finalize();
         let mut packet = vec![0; message.buffer_len()];
         message.serialize(&mut packet);
-        self.socket.get_ref().send(&packet, 0)?;
-        Ok(self.sequence)
+        self.listener.socket().send(&packet, 0)?;
+        Ok(self.asked.sequence)
     }
+}
 
-    /// Takes what is there, and whether nothing was left.
-    ///
-    /// From an overrun until the buffer was empty once, the kernel drops all events and says so only once
-    /// (`netlink_overrun`, `netlink_rcv_wake` in `net/netlink/af_netlink.c`): so it is told when that is over.
-    fn drain(&mut self) -> io::Result<(Vec<Told>, bool)> {
-        let mut told = Vec::new();
-        let mut buffer = vec![0; RECEIVE_BYTES];
-        for _ in 0..DATAGRAMS_AT_ONCE {
-            match recv(self.socket.get_ref().as_fd(), &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((received, _)) => {
-                    let understood = self.understand(&buffer[..received.min(RECEIVE_BYTES)]);
-                    told.extend(
-                        understood.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
-                    );
-                }
-                Err(Errno::AGAIN) => {
-                    if std::mem::take(&mut self.is_lossy) {
-                        told.push(Told::Lost);
-                    }
-                    return Ok((told, true));
-                }
-                Err(Errno::NOBUFS) => self.is_lossy = true,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok((told, false))
-    }
-
+impl Asked {
     fn understand(&mut self, datagram: &[u8]) -> Result<Vec<Told>, DecodeError> {
         let mut told = Vec::new();
         for message in Messages(datagram) {
@@ -252,3 +221,6 @@ impl LinkEvents {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 /// Set in a dump's messages when something changed while it ran (`include/uapi/linux/netlink.h`).
 const NLM_F_DUMP_INTR: u16 = 0x10;
 /// The kernel fills at most 32 KiB for one `recv` (`netlink_dump` in `net/netlink/af_netlink.c`).
-const RECEIVE_BYTES: usize = 32 * 1024;
+pub(super) const RECEIVE_BYTES: usize = 32 * 1024;
 /// A dump that was interrupted this often stands in a storm of changes; its last run is used as it is.
 const DUMP_RUNS: u8 = 5;
 

@@ -9,7 +9,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
-use super::netlink::{Messages, verdict};
+use super::netlink::{Messages, RECEIVE_BYTES, verdict};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// `NFNLGRP_NFTABLES`: what changes of tables, chains and rules.
@@ -24,8 +24,6 @@ const NFPROTO_UNSPEC: u8 = 0;
 /// IPv4 and IPv6 alike.
 pub(super) const NFPROTO_INET: u8 = 1;
 const NLA_F_NESTED: u16 = 0x8000;
-/// As much as the kernel fills for one `recv`.
-const RECEIVE_BYTES: usize = 32 * 1024;
 
 /// What the kernel does with a change whose object exists, or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +194,7 @@ fn packet(
 }
 
 /// The attributes of each message of a datagram, behind what every one begins with.
-pub(super) fn heard(datagram: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn attributes_of_each(datagram: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let messages = Messages(datagram).map_while(Result::ok);
     messages.map(|message| message.payload().get(FAMILY_BYTES..).unwrap_or_default().to_vec())
 }

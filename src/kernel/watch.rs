@@ -7,8 +7,6 @@
 mod message;
 
 use std::io;
-use std::io::IoSliceMut;
-use std::os::fd::AsFd;
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -16,13 +14,9 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{
     set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, socket_recv_buffer_size,
 };
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{Interest, Ready};
-use tokio::task::yield_now;
 
 use super::capability::Capability;
-use super::readiness::register;
+use super::listener::{Heard, Listener};
 use message::{HEAD_BYTES, Kind, Scope};
 
 /// `RTNLGRP_*` (`include/uapi/linux/rtnetlink.h`).
@@ -38,9 +32,6 @@ const GROUPS: [(&str, u32); 6] = [
 /// Room for some 7,000 events of links at 2.3 KB each, since the kernel doubles it: more than a busy node says during
 /// one look. The memory is taken only while events wait.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-
-/// No event takes less of the receive buffer (`SKB_TRUESIZE(1)`, `include/linux/skbuff.h`).
-const SMALLEST_EVENT_BYTES: usize = 512;
 
 /// What happened since the last time, by the kind of thing that changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,10 +117,8 @@ impl WatchError {
 /// Open it before the first survey: what changes after that is heard, what changed before is seen.
 #[derive(Debug)]
 pub struct Watch {
-    socket: AsyncFd<Socket>,
+    listener: Listener,
     scope: Scope,
-    /// So many events fit into the receive buffer at most.
-    capacity: usize,
 }
 
 impl Watch {
@@ -160,71 +149,28 @@ impl Watch {
             socket.add_membership(number).map_err(|source| WatchError::Join { group, source })?;
         }
         let others_routes = Capability::held().contains(&Capability::CapSysAdmin);
-        let socket = register(socket, Interest::READABLE | Interest::ERROR).map_err(WatchError::Open)?;
-        let capacity = (room_bytes / SMALLEST_EVENT_BYTES).max(1);
-        Ok((Self { socket, scope: Scope { others_routes }, capacity }, unheard))
+        let listener = Listener::new(socket, HEAD_BYTES).map_err(WatchError::Open)?;
+        Ok((Self { listener, scope: Scope { others_routes } }, unheard))
     }
 
-    /// Waits for something that may change a survey, and takes all that is there by then. Nothing is lost when it is
-    /// dropped while it waits.
+    /// Waits for something that may change a survey, and takes what is there by then. Nothing is lost when it is dropped
+    /// while it waits.
     pub async fn next(&mut self) -> Result<Changes, WatchError> {
-        loop {
-            let (changes, emptied) = self.drain()?;
-            if !changes.is_empty() {
-                return Ok(changes);
-            }
-            if !emptied {
-                yield_now().await;
-                continue;
-            }
-            // An overrun alone wakes by an error condition, not by a readable one.
-            let interest = Interest::READABLE | Interest::ERROR;
-            let mut guard = self.socket.ready_mut(interest).await.map_err(WatchError::Receive)?;
-            // Cleared before the reads that follow: what arrives from here on sets it again.
-            guard.clear_ready_matching(Ready::READABLE | Ready::ERROR);
-        }
-    }
-
-    /// Takes what is there, but no more than fits in the buffer, lest a storm keep the caller here; and whether
-    /// nothing was left.
-    ///
-    /// From an overrun until the buffer was empty once, the kernel drops all events and says so only once
-    /// (`netlink_overrun`, `netlink_rcv_wake` in `net/netlink/af_netlink.c`). So an overrun starts the count anew,
-    /// and is returned only when hearing is whole again.
-    fn drain(&mut self) -> Result<(Changes, bool), WatchError> {
-        let mut changes = Changes::default();
-        let mut left = self.capacity;
-        while left > 0 {
-            match receive(self.socket.get_ref(), self.scope) {
-                Ok(kind) => {
-                    left -= 1;
-                    if let Some(kind) = kind {
+        let (mut changes, scope) = (Changes::default(), self.scope);
+        let each = |heard: Heard<'_>| {
+            match heard {
+                Heard::Datagram { bytes, from_other } => {
+                    if let Some(kind) = message::classify(bytes, from_other, scope) {
                         changes.add(kind);
                     }
                 }
-                Err(Errno::AGAIN) => return Ok((changes, true)),
-                Err(Errno::NOBUFS) => {
-                    changes.overrun = true;
-                    left = self.capacity;
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(WatchError::Receive(errno.into())),
+                Heard::Overrun => changes.overrun = true,
             }
-        }
-        Ok((changes, false))
+            Ok(!changes.is_empty())
+        };
+        self.listener.hear(each).await.map_err(WatchError::Receive)?;
+        Ok(changes)
     }
-}
-
-/// One event; `None` for one that no survey would see.
-fn receive(socket: &Socket, scope: Scope) -> Result<Option<Kind>, Errno> {
-    let mut head = [0; HEAD_BYTES];
-    let mut room = [IoSliceMut::new(&mut head)];
-    // An event of another namespace comes with its nsid beside it. That there is one is all we want, and with no room
-    // for it the kernel says just that.
-    let mut no_control = RecvAncillaryBuffer::default();
-    let received = recvmsg(socket.as_fd(), &mut room, &mut no_control, RecvFlags::DONTWAIT)?;
-    let from_other = received.flags.contains(ReturnFlags::CTRUNC);
-    Ok(message::classify(&head[..received.bytes.min(HEAD_BYTES)], from_other, scope))
 }
 
 /// As large as asked for, if we may: beyond `net.core.rmem_max` it takes `CAP_NET_ADMIN`. Tells what it is now.
