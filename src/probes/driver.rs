@@ -126,21 +126,6 @@ pub enum ProbeError {
     },
 }
 
-impl ProbeError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Egress(error) => error.reason(),
-            Self::Socket(error) => error.reason(),
-            Self::Config { .. } => "config",
-            Self::LinkTooSmall { .. } => "link_too_small",
-            Self::PathLost { .. } => "path_lost",
-            Self::Filtered { .. } => "filtered",
-            Self::Failed { .. } => "failed",
-        }
-    }
-}
-
 /// Probes one destination from the network namespace of the calling thread; `on_progress` is called after each
 /// step. Dropping the future stops it and leaves nothing behind.
 pub async fn probe(
