@@ -173,11 +173,6 @@ impl Prober {
         Ok(Self { destination, egress, config, socket })
     }
 
-    /// Which socket was opened.
-    pub fn socket_kind(&self) -> SocketKind {
-        self.socket.kind()
-    }
-
     /// The largest packet that will be tried.
     pub fn max(&self) -> PathMtu {
         self.config.max
