@@ -69,15 +69,6 @@ impl TuneError {
     pub fn lacks_nftables(&self) -> bool {
         matches!(self, Self::Refused { source: StepError::Clamp(ClampError::Unsupported { .. }), .. })
     }
-
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Record(_) => "record",
-            Self::NoDoor { .. } => "no_door",
-            Self::Refused { .. } => "refused",
-        }
-    }
 }
 
 fn fate(left: &[String]) -> String {

@@ -135,7 +135,7 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
         let opt_ins = OptIns { pods: pods.collect::<Result<_>>()?, is_known: !line.contains("unknown") };
         let when = jiff::Timestamp::UNIX_EPOCH;
         let survey = Arc::new(Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, when));
-        planner.pass(&Known { survey, maximum: LinkMtu::LARGEST_USEFUL }, &opt_ins);
+        planner.pass(&Known { survey, maximum: LinkMtu::LARGEST_USEFUL }, opt_ins);
         writeln!(io::stdout(), "done")?;
     }
     Ok(())
@@ -179,6 +179,21 @@ fn what_leaves_the_scope_is_given_back_what_it_had_and_no_other() -> Result<()> 
     told.pass("")?;
     assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT);
     assert!(recorded(&lab).is_err(), "nothing is left to take back");
+    Ok(())
+}
+
+/// As where an agent may not see what namespaces say.
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_that_says_so_itself_is_given_back_what_it_had_whatever_others_may_say() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links pod2=links unknown")?;
+    assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (TUNED, TUNED));
+    for (asked, expected) in [("clamp", CLAMPED), ("links", TUNED), ("observe", AS_DOCKER_MADE_IT)] {
+        told.pass(&format!("pod1={asked} unknown"))?;
+        assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (expected, TUNED), "{asked}");
+    }
     Ok(())
 }
 
