@@ -87,11 +87,11 @@ pub(super) fn orders(
     }
     let look = &survey.look;
     let mut rules = match permission {
-        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
+        Permission::Links => chosen.opted_in.rules(&look.topology),
         Permission::Observe | Permission::Clamp => BTreeMap::new(),
     };
     for (netns, rules) in &mut rules {
-        rules.apart = apart(&look.topology, *netns, rules.cap, without_door);
+        rules.apart.extend(apart(&look.topology, *netns, rules.cap, without_door));
     }
     let own = chosen.opted_in.netns;
     let own_rules = rules.remove(&own);
