@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::*;
 use crate::domain::link::LinkKind;
 use crate::domain::mtu::PathMtu;
@@ -7,6 +9,11 @@ use crate::domain::topology::HOST;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 
 mod properties;
+
+#[expect(clippy::disallowed_methods, reason = "any time will do")]
+fn any_time() -> Instant {
+    Instant::now()
+}
 
 fn opted_in(sample: &Sample, netns: NetnsIx) -> OptedIn {
     OptedIn::nested_in(sample.topology(), netns, None, None)

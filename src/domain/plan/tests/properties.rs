@@ -1,7 +1,5 @@
 //! Any hosts, with any uplinks.
 
-use std::time::Instant;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -377,11 +375,6 @@ fn made_right(topology: &Topology) -> Topology {
             links.get_mut(&mismatch.at.ifindex).expect("it is there").mtu = mismatch.limit.mtu;
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to one")]
-fn any_time() -> Instant {
-    Instant::now()
 }
 
 /// A link as its own namespace tells it.
