@@ -248,7 +248,7 @@ impl Planner {
         if self.cannot_clamp {
             return [netns].into();
         }
-        let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+        let door = doors.to(&survey.look.identities[netns.0]);
         match door.map(|door| door.run(clamp::read)) {
             Some(Ok(Ok(Clamp::Present))) => [netns].into(),
             Some(Ok(Err(error @ ClampError::Unsupported { .. }))) => {

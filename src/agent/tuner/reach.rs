@@ -26,7 +26,7 @@ pub(super) fn out_of_reach(
     opt_ins: &OptIns,
     at_least: Permission,
 ) -> BTreeSet<NetnsId> {
-    let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+    let door = |netns: NetnsIx| doors.to(&survey.look.identities[netns.0]);
     nobodys(&survey.look, chosen, opt_ins, at_least).filter_map(door).map(NetnsId::of).collect()
 }
 
@@ -93,17 +93,17 @@ pub(super) fn orders(
     }
     let look = &survey.look;
     let mut rules = match permission {
-        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
+        Permission::Links => chosen.opted_in.rules(&look.topology),
         Permission::Observe | Permission::Clamp => BTreeMap::new(),
     };
     for (netns, rules) in &mut rules {
-        rules.apart = apart(&look.topology, *netns, rules.cap, without_door);
+        rules.apart.extend(apart(&look.topology, *netns, rules.cap, without_door));
     }
     let own = chosen.opted_in.netns;
     let own_rules = rules.remove(&own);
     let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
     let order = |(netns, links): (NetnsIx, _)| {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
+        let door = doors.take(&look.identities[netns.0])?;
         let called = called(&look.topology, &look.identities, netns);
         let witnesses = look.identities[netns.0].pids.iter().take(WITNESSES).copied().collect();
         Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witnesses })

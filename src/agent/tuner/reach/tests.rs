@@ -92,7 +92,7 @@ fn nested() -> (Topology, [Docker; 2]) {
 #[test]
 fn what_cannot_be_entered_is_left_with_the_links_that_lead_there_and_nothing_else_is() {
     let (topology, [outer, inner]) = nested();
-    let opted_in = OptedIn::nested_in(&topology, NetnsIx(1), None, Some(LinkMtu::LARGEST_USEFUL));
+    let opted_in = OptedIn::nested_in(&topology, NetnsIx(1), None, None);
     let plan = Plan::new(&topology, &[opted_in], Mode::Both, &BTreeSet::new());
     let links = |changes: &[Change]| -> Vec<_> {
         let at = |change: &Change| match change {
