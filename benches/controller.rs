@@ -29,6 +29,8 @@ use table::Table;
 const NODES: usize = 5000;
 const POOLS: usize = 5;
 const NAMESPACES: usize = 100;
+/// Of each node, all of them with links that are too large: the worst of clusters, on its first day.
+const PODS: usize = 10;
 /// As in the manifests.
 const DEBOUNCE: Duration = Duration::from_secs(10);
 const STORM: Duration = Duration::from_secs(25);
@@ -173,14 +175,17 @@ fn node(number: usize) -> String {
 fn report(server: &ApiServer, number: usize, dind_mtu: u32) {
     let path = |target: &str| json!({"target": target, "family": "ipv4", "direction": "both", "verdict": "exact", "pathMtu": 1450});
     let links = |level: u8, kind: &str| json!({"level": level, "kind": kind, "minMtu": 1440, "maxMtu": 1500, "mismatched": 2});
+    let pod = |at: usize| json!({"namespace": namespace(at), "name": format!("runner-{number:04}-{at}"), "uid": format!("{number:08x}-0000-4000-8000-{at:012x}"), "mismatchedLinks": 2});
     let paths = ["registry.example.org", "packages.example.org"].map(path);
     let status = json!({
         "dindMtu": dind_mtu,
         "evidence": "measured",
         "methods": ["link", "icmp-echo"],
         "searches": 4,
-        "mismatches": 3,
+        "mismatches": 2 * PODS,
         "paths": paths,
+        "pods": (0..PODS).map(pod).collect::<Vec<_>>(),
+        "podsTotal": PODS,
         "links": [links(1, "veth"), links(2, "bridge"), links(2, "veth"), links(3, "bridge"), links(3, "veth")],
         "reportTime": jiff::Timestamp::now().to_string(),
         "observedChangeTime": jiff::Timestamp::now().to_string(),

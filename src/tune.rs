@@ -118,8 +118,7 @@ fn clamped(
         return Ok((clamped, mode));
     }
     for netns in chosen.iter().map(|chosen| chosen.opted_in.netns) {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
-        let Some(door) = door else { continue }; // told when it is to be written
+        let Some(door) = doors.to(&look.identities[netns.0]) else { continue }; // told when it is to be written
         match door.run(clamp::read) {
             Ok(Ok(Clamp::Present)) => {
                 clamped.insert(netns);

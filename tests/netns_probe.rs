@@ -247,7 +247,6 @@ fn without_any_permission_the_error_says_what_to_give() -> Result<()> {
         let request = ProbeRequest::new(destination);
         let opened = without(chain.client(), CapabilitySet::NET_RAW, || Prober::open(request))?;
         let error = opened.expect_err("nothing is allowed");
-        assert_eq!(error.reason(), "not_permitted");
         let text = error.to_string();
         assert!(text.contains("CAP_NET_RAW") && text.contains("ping_group_range"), "{text}");
     }
@@ -260,8 +259,7 @@ fn without_a_route_the_error_names_the_address() -> Result<()> {
     let space = Space::new()?;
     for destination in ["192.0.2.1", "2001:db8::1"] {
         let error = probe(&space, destination.parse()?).expect_err("there is no route");
-        assert_eq!(error.reason(), "no_route", "{error:?}");
-        assert!(error.to_string().contains(destination), "{error}");
+        assert!(error.to_string().starts_with(&format!("no route to {destination};")), "{error}");
     }
     Ok(())
 }
@@ -275,7 +273,7 @@ fn an_unreachable_route_is_no_route() -> Result<()> {
     space.ip("-6 route add prohibit 2001:db8::/32")?;
     for destination in ["192.0.2.1", "198.51.100.1", "2001:db8::1"] {
         let error = probe(&space, destination.parse()?).expect_err("the route says no");
-        assert_eq!(error.reason(), "no_route", "{error:?}");
+        assert!(error.to_string().starts_with(&format!("no route to {destination};")), "{error}");
     }
     Ok(())
 }
@@ -296,11 +294,13 @@ fn a_probe_may_be_bound_to_a_link_and_to_an_address() -> Result<()> {
         assert_eq!(report.outcome.verdict, Verdict::Exact { path_mtu: size(1500) }, "{report:?}");
         assert_eq!(report.egress.source, Some(own));
     }
-    assert_eq!(bound("nothing", None).expect_err("no such link").reason(), "no_such_device");
-    assert_eq!(bound("a name that is too long", None).expect_err("no such link").reason(), "no_such_device");
+    for none in ["nothing", "a name that is too long"] {
+        let error = bound(none, None).expect_err("no such link").to_string();
+        assert!(error.ends_with(&format!("{none}: no such link in this network namespace")), "{error}");
+    }
     for foreign in ["10.9.0.99", "fd09::1"] {
         let error = bound("right", Some(foreign.parse()?)).expect_err("no such address");
-        assert_eq!(error.reason(), "source_not_local", "{error:?}");
+        assert!(error.to_string().ends_with("address of this network namespace"), "{error}");
     }
     Ok(())
 }
@@ -343,8 +343,7 @@ fn a_link_that_goes_down_mid_probe_is_an_error_and_not_a_verdict() -> Result<()>
             }
         });
         let error = result.expect_err("the link is down");
-        assert_eq!(error.reason(), "path_lost", "{error:?}");
-        assert!(error.to_string().contains("right"), "{error}");
+        assert!(error.to_string().contains("by link right was lost while probing"), "{error}");
         chain.client().ip("link set dev right up")?;
         chain.client().ip("route add default via 10.9.0.2")?;
         chain.client().ip("address replace fd09::1/64 dev right nodad")?;
@@ -365,7 +364,7 @@ fn a_rule_in_an_output_chain_is_named_as_what_it_is() -> Result<()> {
     )?;
     for destination in both(&chain) {
         let error = probe(chain.client(), destination).expect_err("it is forbidden");
-        assert_eq!(error.reason(), "filtered", "{error:?}");
+        assert!(error.to_string().starts_with("a firewall rule of this host refuses"), "{error}");
     }
     Ok(())
 }
@@ -377,7 +376,7 @@ fn a_largest_size_below_the_minimum_is_refused() -> Result<()> {
     let request = ProbeRequest { max: Some(size(1279)), ..ProbeRequest::new(chain.server_v6()) };
     let prober = open(chain.client(), request);
     let error = prober.and_then(|prober| run(prober, |_| {})).expect_err("1279 is less than IPv6 allows");
-    assert_eq!(error.reason(), "config", "{error:?}");
+    assert!(matches!(error, ProbeError::Config { .. }), "{error:?}");
     Ok(())
 }
 

@@ -10,6 +10,8 @@ mod permission;
 mod pods;
 #[path = "netns_tuner/record.rs"]
 mod record;
+#[path = "netns_tuner/uplinks.rs"]
+mod uplinks;
 
 use anyhow::{Context as _, Result};
 use mtu_lab::agent::{Agent, AgentSpec};

@@ -125,20 +125,6 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "read",
-            Self::Syntax { .. } => "syntax",
-            Self::Target { .. } | Self::TooManyTargets { .. } => "targets",
-            Self::MaxDindMtu { .. } | Self::Duration(_) => "range",
-            Self::Tune(_) => "tune",
-            Self::NeedsRestart { .. } => "restart",
-        }
-    }
-}
-
 impl Knobs {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {

@@ -194,7 +194,7 @@ impl Following {
             let Some(known) = latest.borrow_and_update().clone() else { continue };
             let opt_ins = opt_ins.borrow_and_update().clone();
             let pass = move || {
-                let tuned = planner.pass(&known, &opt_ins);
+                let tuned = planner.pass(&known, opt_ins);
                 (planner, tuned)
             };
             let tuned;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tracing::debug;
+
 use super::handles::Handles;
+use super::identity::Identity;
 use crate::kernel::netns::{NetnsError, NetnsFile};
 use crate::kernel::procfs::{INITIAL_PID_NAMESPACE, pid_namespace};
 
@@ -44,12 +47,31 @@ impl Doors {
         self.by_inode.values()
     }
 
-    /// The way into the namespace with this inode, for somebody who keeps it open: it lives as long as that.
-    pub fn take(&mut self, inode: u64) -> Option<NetnsFile> {
+    /// The way into a namespace that was looked at, and into none that has got its inode since.
+    pub fn to(&self, looked_at: &Identity) -> Option<&NetnsFile> {
+        let door = self.get(looked_at.inode?)?;
+        let is_it = |cookie| match door.cookie() {
+            Ok(now) => now.is_none_or(|now| now == cookie),
+            Err(error) => {
+                debug!(inode = door.inode(), %error, "it may be another namespace");
+                false
+            }
+        };
+        looked_at.cookie.is_none_or(is_it).then_some(door)
+    }
+
+    /// The same for somebody who keeps it open: it lives as long as that.
+    pub fn take(&mut self, looked_at: &Identity) -> Option<NetnsFile> {
+        let inode = self.to(looked_at)?.inode();
         self.by_inode.remove(&inode)
     }
 
-    /// The way into the namespace with this inode.
+    /// Whether a namespace that was looked at may be there, where nothing is seen to lead into it.
+    pub fn may_hide(&self, looked_at: &Identity) -> bool {
+        looked_at.inode.is_none_or(|inode| !self.are_all && self.get(inode).is_none())
+    }
+
+    /// The way into the namespace that has this inode now.
     pub fn get(&self, inode: u64) -> Option<&NetnsFile> {
         self.by_inode.get(&inode)
     }

@@ -15,6 +15,8 @@ pub struct Identity {
     pub id: String,
     /// Its inode, if a file or process tells.
     pub inode: Option<u64>,
+    /// What tells it from those that get its inode later, if it could be entered and the kernel tells it.
+    pub cookie: Option<u64>,
     /// Pod as `namespace/name`, container, or pinning file.
     pub name: Option<String>,
     /// Names of files that pin it.
@@ -55,7 +57,8 @@ pub fn identify(
         (NetnsIx(position), None, None) => format!("unnamed:{position}"),
     };
     let (pinned, pids) = (netns.pinned.clone(), netns.pids.clone());
-    let mut identity = Identity { id, inode: netns.inode, pinned, pids, ..Identity::default() };
+    let (inode, cookie) = (netns.inode, netns.cookie);
+    let mut identity = Identity { id, inode, cookie, pinned, pids, ..Identity::default() };
     if ix == HOST {
         return identity;
     }

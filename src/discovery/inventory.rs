@@ -5,6 +5,7 @@
 //! enter one, which reading its routes takes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::os::fd::AsFd;
 use std::thread::{self, Scope};
 
@@ -16,7 +17,7 @@ use crate::domain::link::Link;
 use crate::domain::topology::Routes;
 use crate::kernel::capability::Capability;
 use crate::kernel::links::Linked;
-use crate::kernel::netns::{self, NetnsError, NetnsFile, Visits};
+use crate::kernel::netns::{self, NetnsError, NetnsFile, Visits, cookie};
 use crate::kernel::nsid::Nsid;
 use crate::kernel::{NetlinkError, RouteSocket};
 
@@ -42,6 +43,8 @@ pub struct FoundNetns {
     pub nsid: Option<Nsid>,
     /// Its inode, where a file or process tells.
     pub inode: Option<u64>,
+    /// What tells it from those that get its inode later, if it could be entered and the kernel tells it.
+    pub cookie: Option<u64>,
     /// Names of files that pin it.
     pub pinned: Vec<String>,
     /// Processes in it, by pid.
@@ -86,7 +89,7 @@ fn take_of(
     let outside = behind_uplinks(&links, &routes);
     let mut walk =
         Walk { socket, own, own_nsid: None, outside, found: BTreeMap::new(), refused: BTreeSet::new() };
-    let routes_of_held = thread::scope(|scope| {
+    let visited = thread::scope(|scope| {
         // Takes as long as the walk, and needs nothing that the walk finds out.
         let may_enter = privileges.contains(&Capability::CapSysAdmin);
         let visits = may_enter.then(|| visit(scope, &held, read_routes)).flatten();
@@ -112,7 +115,7 @@ fn take_of(
         positions.insert(nsid, namespaces.len());
         namespaces.push(FoundNetns { nsid: Some(nsid), links, ..FoundNetns::default() });
     }
-    let mut routes_of_held = routes_of_held.into_iter();
+    let mut visited = visited.into_iter();
     for Identified { nsid, netns: file, pinned, pids } in held {
         let position = nsid.and_then(|nsid| positions.get(&nsid).copied()).unwrap_or_else(|| {
             namespaces.push(FoundNetns { nsid, ..FoundNetns::default() });
@@ -122,7 +125,7 @@ fn take_of(
         netns.inode = Some(file.inode());
         netns.pinned = pinned;
         netns.pids = pids;
-        netns.routes = routes_of_held.next().flatten();
+        (netns.cookie, netns.routes) = visited.next().unwrap_or_default();
     }
     Ok(Inventory { namespaces, own_nsid, outside, privileges, unseen })
 }
@@ -244,25 +247,28 @@ fn neighbours(links: &[Link<Linked>]) -> impl Iterator<Item = Nsid> {
     links.iter().filter_map(|link| link.linked.and_then(|linked| linked.netns))
 }
 
-type RouteVisits<'scope> = Visits<'scope, Result<Routes, NetlinkError>>;
+type InnerVisits<'scope> = Visits<'scope, (io::Result<Option<u64>>, Result<Routes, NetlinkError>)>;
 
-/// Begins to enter each namespace that is held: netlink has no other way to its routes.
+/// Begins to enter each namespace that is held: there is no other way to its routes, nor to its cookie.
 fn visit<'scope>(
     scope: &'scope Scope<'scope, '_>,
     held: &'scope [Identified],
     read_routes: impl Fn() -> Result<Routes, NetlinkError> + Send + 'scope,
-) -> Option<RouteVisits<'scope>> {
-    let visits = netns::visit(scope, held.iter().map(|held| &held.netns), read_routes);
+) -> Option<InnerVisits<'scope>> {
+    let read = move || (cookie::own(), read_routes());
+    let visits = netns::visit(scope, held.iter().map(|held| &held.netns), read);
     visits.inspect_err(|error| debug!(%error, "no routes read")).ok()
 }
 
-/// The routes of each, if it could be entered.
-fn finish(visits: RouteVisits<'_>, held: &[Identified]) -> Vec<Option<Routes>> {
+/// The cookie and the routes of each, if it could be entered.
+fn finish(visits: InnerVisits<'_>, held: &[Identified]) -> Vec<(Option<u64>, Option<Routes>)> {
     let read = visits.finish().into_iter().zip(held);
     read.map(|(read, held)| match read {
-        Ok(Ok(routes)) => Some(routes),
-        Ok(Err(error)) => unread(&held.netns, &error),
-        Err(error) => unread(&held.netns, &error),
+        Ok((cookie, routes)) => {
+            let routes = routes.map_or_else(|error| unread(&held.netns, &error), Some);
+            (cookie.ok().flatten(), routes)
+        }
+        Err(error) => (None, unread(&held.netns, &error)),
     })
     .collect()
 }

@@ -8,9 +8,10 @@ use crate::domain::permission::{NoPermission, Permission};
 /// What pods or their namespaces ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OptIns {
-    /// By the pod's uid; one that is not here asks for nothing.
+    /// By the pod's uid. Those that say it themselves are here as soon as pods are told, whatever else is known.
     pub pods: BTreeMap<String, Permission>,
-    /// Whether all were told: until then a pod that is not here may have opted in before the agent started.
+    /// Whether all were told: one that is not here asks for nothing then. Until then it may have opted in before the
+    /// agent started, or its namespace did.
     pub is_known: bool,
 }
 

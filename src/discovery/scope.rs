@@ -1,5 +1,7 @@
 //! Which namespaces the user opts in, by what people call them.
 
+use std::collections::BTreeSet;
+
 use super::identity::Identity;
 use super::opt_in::OptIns;
 use super::role::{Maker, Role, role};
@@ -8,8 +10,8 @@ use super::who::{self, WhoError};
 use crate::domain::link::LinkRef;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::permission::Permission;
-use crate::domain::safe::SafeMtu;
-use crate::domain::scope::OptedIn;
+use crate::domain::safe::{Bounds, SafeMtu};
+use crate::domain::scope::{Most, OptedIn};
 use crate::domain::topology::{HOST, NetnsIx, Place};
 
 /// Where the user allows to write.
@@ -104,7 +106,7 @@ impl Chosen {
     fn new(survey: &Survey, netns: NetnsIx, own: Option<LinkRef<NetnsIx>>, maximum: LinkMtu) -> Self {
         let topology = &survey.look.topology;
         let safe = survey.safe_mtu_under(netns, maximum);
-        let most = safe.map(|safe| safe.mtu);
+        let most = Most::inside(topology, netns, &Bounds { maximum, ..survey.bounds.clone() });
         let is_dockers = |at| role(topology, at).maker() == Maker::Docker;
         let mut opted_in = if netns == HOST {
             OptedIn::docker_host(topology, is_dockers, most)
@@ -112,7 +114,7 @@ impl Chosen {
             OptedIn::nested_in(topology, netns, own, most)
         };
         if safe.is_none() {
-            opted_in.links.clear();
+            (opted_in.links, opted_in.most) = (BTreeSet::new(), None);
         }
         Self { opted_in, safe }
     }

@@ -48,7 +48,8 @@ pub struct Rules {
     pub ways_out: BTreeSet<Ifindex>,
     /// Links that a whole look found to be in scope.
     pub in_scope: BTreeSet<Ifindex>,
-    /// Ends of pairs whose other end stays larger, since it cannot be reached: lower, they would drop its packets.
+    /// Ends of pairs whose other end stays larger, since it cannot be reached: lower, they would drop its packets. And
+    /// links to an uplink besides, beyond which more gets out than the cap: what they may not exceed, a plan knows.
     pub apart: BTreeSet<Ifindex>,
 }
 

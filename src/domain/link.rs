@@ -128,11 +128,6 @@ impl LinkKind {
         matches!(self, Self::Vlan | Self::Macvlan | Self::Ipvlan)
     }
 
-    /// Whether the link wraps packets in outer ones, to cross another network.
-    pub fn is_tunnel(&self) -> bool {
-        matches!(self, Self::Vxlan | Self::Geneve | Self::Gre | Self::Ipip | Self::Wireguard | Self::Xfrm)
-    }
-
     /// Whether a bridge port of this kind may lead out to another machine, and not to something that runs here.
     pub fn leads_off_the_machine(&self) -> bool {
         match self {

@@ -152,10 +152,8 @@ fn lowered(topology: &Topology, opted_in: &[OptedIn]) -> BTreeMap<LinkRef<NetnsI
 
 fn too_large(topology: &Topology, opted_in: &OptedIn) -> impl Iterator<Item = (LinkRef<NetnsIx>, LinkMtu)> {
     opted_in.links.iter().filter_map(|at| {
-        let link = topology.link(*at)?;
-        let limit = topology.limit_of(*at, link)?.mtu;
-        let to = opted_in.most.map_or(limit, |most| most.min(limit));
-        (link.mtu > to).then_some((*at, to))
+        let to = opted_in.limit(topology, *at)?;
+        (topology.link(*at)?.mtu > to).then_some((*at, to))
     })
 }
 

@@ -80,12 +80,22 @@ impl Topology {
         bounds: &Bounds,
     ) -> Option<SafeMtu> {
         let narrowest = namespaces.filter_map(|netns| Self::narrowest(&self.walk(netns, family)));
-        let tightest = narrowest.min_by_key(|limit| limit.mtu)?;
-        let hop =
-            self.overlay_limits(family, bounds).fold(tightest, |a, b| if b.mtu < a.mtu { b } else { a });
+        let Limit { hop, mtu } = narrowest.min_by_key(|limit| limit.mtu)?;
+        let safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop) };
+        Some(self.bounded(safe, family, bounds))
+    }
 
-        let mut safe =
-            SafeMtu { mtu: hop.mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop.hop) };
+    /// What bounds packets of `family` besides the walks outward.
+    pub(super) fn besides_walks(&self, family: IpFamily, bounds: &Bounds) -> LinkMtu {
+        let (mtu, evidence) = (bounds.maximum, Evidence::Configured);
+        self.bounded(SafeMtu { mtu, evidence, limited_by: Limiter::Maximum }, family, bounds).mtu
+    }
+
+    fn bounded(&self, mut safe: SafeMtu, family: IpFamily, bounds: &Bounds) -> SafeMtu {
+        let overlay = self.overlay_limits(family, bounds).min_by_key(|limit| limit.mtu);
+        if let Some(Limit { hop, mtu }) = overlay.filter(|limit| limit.mtu < safe.mtu) {
+            safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop) };
+        }
         if let Some(mtu) = bounds.expected.filter(|mtu| *mtu < safe.mtu && !self.has_first_level()) {
             safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Expected };
         }
@@ -105,7 +115,7 @@ impl Topology {
             let evidence = Evidence::Configured;
             safe = SafeMtu { mtu: bounds.maximum, evidence, limited_by: Limiter::Maximum };
         }
-        Some(safe)
+        safe
     }
 
     fn has_first_level(&self) -> bool {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::answer::{Ground, Rules};
 use super::link::{Ifindex, Link, LinkKind, LinkRef};
 use super::mtu::{IpFamily, LinkMtu};
-use super::safe::MeasuredPath;
+use super::safe::Bounds;
 use super::topology::{HOST, NetnsIx, Topology};
+use super::walk::{Hop, Limit};
 
 /// One namespace that was opted in: a pod, a container, or a plain docker host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,30 @@ pub struct OptedIn {
     pub netns: NetnsIx,
     /// The links that may be written.
     pub links: BTreeSet<LinkRef<NetnsIx>>,
-    /// What no nested link may exceed, besides what is further out; `None` if that could not be told.
-    pub most: Option<LinkMtu>,
+    /// What bounds them besides what is further out; `None` if that could not be told.
+    pub most: Option<Most>,
+}
+
+/// What links may not exceed, whatever is further out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// All of them: what the user says.
+    pub anywhere: LinkMtu,
+    /// Those whose packets leave by the way out of what was opted in, which is what was measured.
+    pub by_way_out: LinkMtu,
+}
+
+impl Most {
+    /// What bounds links nested in `netns`; `None` where nothing leaves it.
+    pub fn inside(topology: &Topology, netns: NetnsIx, bounds: &Bounds) -> Option<Self> {
+        let families = IpFamily::ALL.into_iter().filter(|family| topology.has_default_route(netns, *family));
+        let by_way_out = families.map(|family| topology.besides_walks(family, bounds)).min()?;
+        Some(Self { anywhere: bounds.maximum, by_way_out })
+    }
+
+    fn of(self, leave_by_way_out: bool) -> LinkMtu {
+        if leave_by_way_out { self.by_way_out } else { self.anywhere }
+    }
 }
 
 impl OptedIn {
@@ -28,7 +51,7 @@ impl OptedIn {
         topology: &Topology,
         netns: NetnsIx,
         own: Option<LinkRef<NetnsIx>>,
-        most: Option<LinkMtu>,
+        most: Option<Most>,
     ) -> Self {
         let inside = topology.namespaces_inside(netns);
         let mut links = topology.links_of_all(&inside);
@@ -41,7 +64,7 @@ impl OptedIn {
     pub fn docker_host(
         topology: &Topology,
         is_dockers: impl Fn(LinkRef<NetnsIx>) -> bool,
-        most: Option<LinkMtu>,
+        most: Option<Most>,
     ) -> Self {
         let bridges: Vec<_> = topology
             .netns(HOST)
@@ -70,9 +93,26 @@ impl OptedIn {
         Self { netns: HOST, links, most }
     }
 
+    /// What a link in scope may not exceed; `None` for one that carries nothing outward.
+    pub(super) fn limit(&self, topology: &Topology, at: LinkRef<NetnsIx>) -> Option<LinkMtu> {
+        let limit = topology.limit_of(at, topology.link(at)?)?.mtu;
+        let Some(most) = self.most else { return Some(limit) };
+        let ways = IpFamily::ALL.map(|family| topology.beyond(at, family));
+        let hops = ways.iter().flatten().map(|limit| limit.hop).chain([Hop::Link(at)]);
+        Some(limit.min(most.of(self.leave_by_way_out(topology, hops))))
+    }
+
+    /// Whether packets that take these hops leave by the way out of what was opted in, and not by an uplink besides.
+    fn leave_by_way_out(&self, topology: &Topology, mut hops: impl Iterator<Item = Hop>) -> bool {
+        let is_link = |limit: &Limit| matches!(limit.hop, Hop::Link(_));
+        let first = |family| topology.walk(self.netns, family).into_iter().find(is_link);
+        let ways_out: Vec<_> = IpFamily::ALL.into_iter().filter_map(first).map(|limit| limit.hop).collect();
+        hops.any(|hop| ways_out.contains(&hop))
+    }
+
     /// What to answer to links that come from now on, in each namespace where that may be done. One without a way out
     /// has no limit, and none where nothing is known to be safe.
-    pub fn rules(&self, topology: &Topology, measured: &[MeasuredPath]) -> BTreeMap<NetnsIx, Rules> {
+    pub fn rules(&self, topology: &Topology) -> BTreeMap<NetnsIx, Rules> {
         let Some(most) = self.most else { return BTreeMap::new() };
         let mut namespaces: BTreeMap<NetnsIx, BTreeSet<_>> = BTreeMap::from([(self.netns, BTreeSet::new())]);
         for at in &self.links {
@@ -86,13 +126,17 @@ impl OptedIn {
             };
             let ways_out = IpFamily::ALL.into_iter().filter_map(|family| topology.way_out(netns, family));
             let ways_out: BTreeSet<_> = ways_out.map(|way_out| way_out.ifindex).collect();
-            let cap = topology.effective_mtu(netns, measured)?.min(most);
-            let limit = |ifindex: &Ifindex| {
-                let at = LinkRef { netns, ifindex: *ifindex };
-                Some(topology.limit_of(at, topology.link(at)?)?.mtu)
-            };
+            let walks = IpFamily::ALL.map(|family| topology.walk(netns, family));
+            let hops = walks.iter().flatten().map(|limit| limit.hop);
+            let most = most.of(self.leave_by_way_out(topology, hops));
+            let cap = topology.effective_mtu(netns, &[])?.min(most);
+            let limit = |ifindex: &Ifindex| self.limit(topology, LinkRef { netns, ifindex: *ifindex });
             let outward = ways_out.iter().filter_map(limit).fold(most, LinkMtu::min);
-            let apart = BTreeSet::new();
+            let leads_elsewhere = |ifindex: &Ifindex| {
+                let cap = if ways_out.contains(ifindex) { outward } else { cap };
+                limit(ifindex).is_some_and(|limit| limit > cap)
+            };
+            let apart = topology.netns(netns).links.keys().copied().filter(leads_elsewhere).collect();
             Some((netns, Rules { ground, cap, outward, ways_out, in_scope, apart }))
         };
         namespaces.into_iter().filter_map(rules).collect()

@@ -121,17 +121,6 @@ impl ClampError {
     pub(super) fn from_watch(failure: Failure) -> Self {
         meaning(HEAR, failure)
     }
-
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Unsupported { .. } => "unsupported",
-            Self::Permission { .. } => "permission_denied",
-            Self::Refused { .. } => "refused",
-            Self::Exchange { .. } => "exchange",
-            Self::Malformed { .. } => "malformed",
-        }
-    }
 }
 
 /// What there is in the calling thread's namespace.

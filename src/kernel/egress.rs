@@ -87,19 +87,6 @@ pub enum EgressError {
     },
 }
 
-impl EgressError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoRoute { .. } => "no_route",
-            Self::NoSuchDevice { .. } => "no_such_device",
-            Self::SourceNotLocal { .. } => "source_not_local",
-            Self::FamilyUnavailable { .. } => "family_unavailable",
-            Self::Netlink { .. } => "netlink",
-        }
-    }
-}
-
 /// Which way out.
 #[derive(Clone, Copy, Debug)]
 pub struct EgressQuery<'a> {

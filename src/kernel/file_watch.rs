@@ -58,18 +58,6 @@ pub enum FileWatchError {
     },
 }
 
-impl FileWatchError {
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoFile { .. } => "no_file",
-            Self::Open { .. } => "open",
-            Self::Directory { .. } => "directory",
-            Self::Read { .. } => "read",
-        }
-    }
-}
-
 /// A file that is watched.
 #[derive(Debug)]
 pub struct FileWatch {

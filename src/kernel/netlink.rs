@@ -77,16 +77,6 @@ impl NetlinkError {
             Self::Open(_) | Self::Exchange { .. } | Self::Malformed { .. } => false,
         }
     }
-
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Open(_) => "open",
-            Self::Exchange { .. } => "exchange",
-            Self::Refused { .. } => "refused",
-            Self::Malformed { .. } => "malformed",
-        }
-    }
 }
 
 /// An rtnetlink socket in the namespace of the thread that opened it.

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -125,7 +124,7 @@ impl NetnsFile {
         if let Some(known) = self.cookie.get() {
             return Ok(*known);
         }
-        let cookie = self.run(|| cookie::of_socket(&UnixDatagram::unbound()?))?;
+        let cookie = self.run(cookie::own)?;
         let cookie = cookie.map_err(|source| NetnsError::Cookie { inode: self.inode, source })?;
         Ok(*self.cookie.get_or_init(|| cookie))
     }

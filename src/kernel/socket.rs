@@ -118,19 +118,6 @@ pub enum SocketError {
     },
 }
 
-impl SocketError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotPermitted { .. } => "not_permitted",
-            Self::FamilyUnavailable { .. } => "family_unavailable",
-            Self::NoSuchDevice { .. } => "no_such_device",
-            Self::SourceNotLocal { .. } => "source_not_local",
-            Self::Failed { .. } => "failed",
-        }
-    }
-}
-
 /// What became of a packet that was given to [`IcmpSocket::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {

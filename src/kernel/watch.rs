@@ -101,17 +101,6 @@ pub enum WatchError {
     Receive(#[source] io::Error),
 }
 
-impl WatchError {
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Open(_) => "open",
-            Self::Join { .. } => "join",
-            Self::Receive(_) => "receive",
-        }
-    }
-}
-
 /// Events of the namespace in which it was opened, and of all others that are known there.
 ///
 /// Open it before the first survey: what changes after that is heard, what changed before is seen.

@@ -126,21 +126,6 @@ pub enum ProbeError {
     },
 }
 
-impl ProbeError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Egress(error) => error.reason(),
-            Self::Socket(error) => error.reason(),
-            Self::Config { .. } => "config",
-            Self::LinkTooSmall { .. } => "link_too_small",
-            Self::PathLost { .. } => "path_lost",
-            Self::Filtered { .. } => "filtered",
-            Self::Failed { .. } => "failed",
-        }
-    }
-}
-
 /// Probes one destination from the network namespace of the calling thread; `on_progress` is called after each
 /// step. Dropping the future stops it and leaves nothing behind.
 pub async fn probe(
@@ -186,11 +171,6 @@ impl Prober {
         })?;
         debug!(%destination, kind = ?socket.kind(), max = %max, "socket is open");
         Ok(Self { destination, egress, config, socket })
-    }
-
-    /// Which socket was opened.
-    pub fn socket_kind(&self) -> SocketKind {
-        self.socket.kind()
     }
 
     /// The largest packet that will be tried.

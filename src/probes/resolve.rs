@@ -41,16 +41,6 @@ pub enum TargetError {
     },
 }
 
-impl TargetError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Unparsable { .. } => "unparsable",
-        }
-    }
-}
-
 /// The name is fine, and has no address.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
@@ -68,16 +58,6 @@ pub enum ResolveError {
         /// The name.
         name: String,
     },
-}
-
-impl ResolveError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Failed { .. } => "resolve_failed",
-            Self::NoAddress { .. } => "no_address",
-        }
-    }
 }
 
 impl fmt::Display for Target {

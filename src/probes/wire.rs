@@ -91,20 +91,6 @@ pub enum WireError {
     Fragment,
 }
 
-impl WireError {
-    /// Label of this error in a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Truncated { .. } => "truncated",
-            Self::Version { .. } => "version",
-            Self::NotIcmp { .. } => "not_icmp",
-            Self::NotEchoRequest { .. } => "not_echo_request",
-            Self::Checksum => "checksum",
-            Self::Fragment => "fragment",
-        }
-    }
-}
-
 /// An ICMP error as the kernel's error queue hands it over (`struct sock_extended_err`, linux/errqueue.h): the
 /// ICMP header taken apart, the quoted packet without its IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,17 +130,6 @@ pub enum Unusable {
     },
 }
 
-impl Unusable {
-    /// In one word.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "unreadable",
-            Self::NoNumber { .. } => "no_number",
-            Self::OutOfRange { .. } => "out_of_range",
-        }
-    }
-}
-
 /// What a dockerd needs to give its networks `mtu`: docker0 by the one key, all others by the other (Docker 24).
 pub fn daemon_json(mtu: LinkMtu) -> String {
     let options = json!({"bridge": {"com.docker.network.driver.mtu": mtu.to_string()}});

@@ -69,15 +69,6 @@ impl TuneError {
     pub fn lacks_nftables(&self) -> bool {
         matches!(self, Self::Refused { source: StepError::Clamp(ClampError::Unsupported { .. }), .. })
     }
-
-    /// A word for a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Record(_) => "record",
-            Self::NoDoor { .. } => "no_door",
-            Self::Refused { .. } => "refused",
-        }
-    }
 }
 
 fn fate(left: &[String]) -> String {
@@ -172,15 +163,14 @@ fn step(look: &Look, doors: &Doors, change: Change) -> Result<Option<Step>, Tune
 /// Namespaces of this host that are there and that nothing leads into: what would be written there cannot be.
 pub fn without_door(look: &Look, doors: &Doors) -> BTreeSet<NetnsIx> {
     let of_this_host = look.topology.iter().filter(|(_, netns)| netns.place.level().is_some());
-    of_this_host.map(|(ix, _)| ix).filter(|netns| netns_id(look, doors, *netns).is_err()).collect()
+    of_this_host.map(|(ix, _)| ix).filter(|netns| doors.may_hide(&look.identities[netns.0])).collect()
 }
 
 /// `None` for a namespace that ended since it was looked at.
 fn netns_id(look: &Look, doors: &Doors, netns: NetnsIx) -> Result<Option<NetnsId>, TuneError> {
-    let inode = look.identities[netns.0].inode;
-    match inode.and_then(|inode| doors.get(inode)) {
-        Some(door) => Ok(Some(NetnsId::of(door))),
-        None if inode.is_some() && doors.are_all => Ok(None),
-        None => Err(TuneError::NoDoor { called: called(&look.topology, &look.identities, netns) }),
+    let identity = &look.identities[netns.0];
+    if doors.may_hide(identity) {
+        return Err(TuneError::NoDoor { called: called(&look.topology, &look.identities, netns) });
     }
+    Ok(doors.to(identity).map(NetnsId::of))
 }

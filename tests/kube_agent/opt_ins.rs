@@ -232,13 +232,15 @@ async fn without_permission_for_namespaces_the_pods_own_annotations_count() -> R
     tuning.pod("a", None);
     tuning.pod("b", Some("clamp"));
     tuning.until(&[("b", Permission::Clamp)]).await;
+    tuning.pod("b", Some("observe"));
+    tuning.until(&[("b", Permission::Observe)]).await;
     sleep(LONG).await;
     let tries = lists(&tuning.run).len();
     assert!((8..=60).contains(&tries), "{tries} in forty minutes");
     assert!(!tuning.opt_ins.borrow().is_known, "what namespaces say is not");
     assert_eq!(log.lines("changes are not heard").len(), 1, "once for all tries");
     tuning.run.server.heal();
-    tuning.until(&[("a", Permission::Links), ("b", Permission::Clamp)]).await;
+    tuning.until(&[("a", Permission::Links), ("b", Permission::Observe)]).await;
     assert!(tuning.opt_ins.borrow().is_known);
     Ok(())
 }

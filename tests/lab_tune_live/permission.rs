@@ -57,10 +57,8 @@ fn without_all_docker_or_permission_a_docker_host_is_not_tuned() -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
-fn a_pod_that_opts_out_again_is_as_it_was() -> Result<()> {
-    let site = Site::pod(Release::Machine)?;
+/// Has a pod say `links` while its agent runs, and then this.
+fn opts_out(site: &Site, says: Option<&str>) -> Result<()> {
     site.annotate(None);
     let running = site.containers()?;
     let running: Vec<_> = running.iter().collect();
@@ -68,7 +66,21 @@ fn a_pod_that_opts_out_again_is_as_it_was() -> Result<()> {
     site.annotate(Some("links"));
     let agent = site.start("links")?;
     assert_eq!(site.others_than(site.mtu, &running)?, [""; 0]);
-    site.annotate(None);
+    site.annotate(says);
     agent.until("it is as it was", |_| Ok((State::of(&site.lab, &running)? == before).then_some(())))?;
     agent.until("nothing is recorded", |_| Ok(record(&site.lab)?.is_none().then_some(())))
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_that_opts_out_again_is_as_it_was() -> Result<()> {
+    opts_out(&Site::pod(Release::Machine)?, None)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_that_says_observe_is_as_it_was_although_the_agent_may_not_see_namespaces() -> Result<()> {
+    let site = Site::pod(Release::Machine)?;
+    site.forbid_namespaces();
+    opts_out(&site, Some("observe"))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mtu_lab::agent::{Agent, AgentSpec};
-use mtu_lab::api_server::ApiServer;
+use mtu_lab::api_server::{ApiServer, Fault};
 use mtu_lab::docker::{Container, DockerLab, Dockerd, Level, POD_UID, Place, Ptb, Release};
 use serde_json::json;
 use tokio::runtime;
@@ -56,6 +56,12 @@ impl Site {
             "spec": {"nodeName": NODE, "containers": [{"name": "dind", "image": "docker"}]},
             "status": {"phase": "Running"},
         }));
+    }
+
+    /// Nobody may list namespaces.
+    pub(crate) fn forbid_namespaces(&self) {
+        let server = self.server.as_ref().expect("it has a pod");
+        server.fail(usize::MAX, Fault::status(403), |it| it.path == "/api/v1/namespaces");
     }
 
     /// An agent of the node that may do this, where somebody opted in.

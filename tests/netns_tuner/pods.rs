@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use mtu_agent::agent::tuner::{Guards, Known, News, Planner, Policy};
+use mtu_agent::discovery::identity::Identity;
 use mtu_agent::discovery::opt_in::OptIns;
 use mtu_agent::discovery::survey::{Sources, Survey, look};
 use mtu_agent::domain::mtu::LinkMtu;
@@ -97,7 +98,8 @@ impl Told {
     }
 
     /// What the pods ask for: `pod1=links pod2=observe`, and `unknown` if that may not be all. A pod is known by the file
-    /// of its namespace, if no control group tells it, unless `pod1-is-not-told`.
+    /// of its namespace, if no control group tells it, unless `pod1-is-not-told`. With `stale` the look is one at `pod1`
+    /// alone, which has ended since, and `pod2` has got its inode; with `no-cookies` nothing tells them from each other.
     fn pass(&mut self, asked: &str) -> Result<()> {
         writeln!(self.stdin, "{asked}")?;
         let mut said = String::new();
@@ -129,15 +131,50 @@ fn a_planner_does_one_pass_for_each_line() -> Result<()> {
             let pod = identity.pinned.first().filter(|name| PODS.contains(&name.as_str()));
             let pod = pod.filter(|pod| !line.contains(&format!("{pod}-is-not-told")));
             identity.pod_uid = identity.pod_uid.take().or(pod.cloned());
+            identity.cookie = identity.cookie.filter(|_| !line.contains("no-cookies"));
+        }
+        if line.contains("stale") {
+            age(&mut look.identities)?;
         }
         let asked = line.split_whitespace().filter_map(|word| word.split_once('='));
         let pods = asked.map(|(pod, asked)| anyhow::Ok((pod.to_owned(), asked.parse()?)));
         let opt_ins = OptIns { pods: pods.collect::<Result<_>>()?, is_known: !line.contains("unknown") };
         let when = jiff::Timestamp::UNIX_EPOCH;
         let survey = Arc::new(Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, when));
-        planner.pass(&Known { survey, maximum: LinkMtu::LARGEST_USEFUL }, &opt_ins);
+        planner.pass(&Known { survey, maximum: LinkMtu::LARGEST_USEFUL }, opt_ins);
         writeln!(io::stdout(), "done")?;
     }
+    Ok(())
+}
+
+/// Makes `pod1`, with what is in it, be where `pod2` is.
+fn age(identities: &mut [Identity]) -> Result<()> {
+    for [ended, next] in [PODS, ["pod1-c", "pod2-c"]] {
+        let position = |name| identities.iter().position(|it| it.pinned.iter().any(|file| file == name));
+        let (ended, next) = position(ended).zip(position(next)).context("both pods are there")?;
+        identities[ended].inode = identities[next].inode.take();
+        identities[next].pod_uid = None;
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_namespace_that_got_the_inode_of_one_that_was_looked_at_is_not_taken_for_it() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links stale")?;
+    assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT, "it did not ask");
+    told.pass("pod2=links")?;
+    assert_eq!(state(&lab, "pod2")?, TUNED);
+    told.pass("pod2=links stale")?;
+    assert_eq!(state(&lab, "pod2")?, TUNED, "it asks still");
+
+    // Without the cookies they are the same.
+    told.pass("pod2=links stale no-cookies")?;
+    assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT);
+    told.pass("pod1=links stale no-cookies")?;
+    assert_eq!(state(&lab, "pod2")?, TUNED);
     Ok(())
 }
 
@@ -179,6 +216,21 @@ fn what_leaves_the_scope_is_given_back_what_it_had_and_no_other() -> Result<()> 
     told.pass("")?;
     assert_eq!(state(&lab, "pod2")?, AS_DOCKER_MADE_IT);
     assert!(recorded(&lab).is_err(), "nothing is left to take back");
+    Ok(())
+}
+
+/// As where an agent may not see what namespaces say.
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn a_pod_that_says_so_itself_is_given_back_what_it_had_whatever_others_may_say() -> Result<()> {
+    let lab = lab_with_pods()?;
+    let mut told = Told::start(&lab, "links")?;
+    told.pass("pod1=links pod2=links unknown")?;
+    assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (TUNED, TUNED));
+    for (asked, expected) in [("clamp", CLAMPED), ("links", TUNED), ("observe", AS_DOCKER_MADE_IT)] {
+        told.pass(&format!("pod1={asked} unknown"))?;
+        assert_eq!((state(&lab, "pod1")?, state(&lab, "pod2")?), (expected, TUNED), "{asked}");
+    }
     Ok(())
 }
 

@@ -74,10 +74,10 @@ fn a_name_that_means_nothing_is_refused() {
     let path = directory.path().join("config.toml");
     fs::write(&path, "target = [\"example.org\"]\n").unwrap();
     let refused = Knobs::read(&path).unwrap_err();
-    assert_eq!(refused.reason(), "syntax");
     let why = std::error::Error::source(&refused).unwrap().to_string();
     assert!(why.contains("unknown field `target`"), "{why}");
-    assert_eq!(Knobs::read(&directory.path().join("none")).unwrap_err().reason(), "read");
+    let refused = Knobs::read(&directory.path().join("none")).unwrap_err().to_string();
+    assert!(refused.starts_with("read the configuration "), "{refused}");
 }
 
 #[test]

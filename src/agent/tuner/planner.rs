@@ -90,9 +90,9 @@ impl Planner {
 
     /// Writes what is to be written by what is known. Tells the inodes of the nested namespaces whose links are kept
     /// right.
-    pub fn pass(&mut self, known: &Known, opt_ins: &OptIns) -> BTreeSet<u64> {
+    pub fn pass(&mut self, known: &Known, mut opt_ins: OptIns) -> BTreeSet<u64> {
         let Known { survey, maximum } = known;
-        let (chosen, is_known) = self.chosen(survey, *maximum, opt_ins);
+        let chosen = self.chosen(survey, *maximum, &mut opt_ins);
         let may_write = self.policy.permission > Permission::Observe;
         if chosen.is_empty() && !may_write {
             self.metrics.tune_pending(0);
@@ -109,10 +109,7 @@ impl Planner {
         if may_write && let Err(error) = tune::forget_ended(&self.ledger, &doors) {
             self.say(with_sources(&error));
         }
-        if may_write
-            && is_known
-            && let Err(error) = self.take_back(survey, &doors, &chosen, opt_ins)
-        {
+        if may_write && let Err(error) = self.take_back(survey, &doors, &chosen, &opt_ins) {
             self.say(with_sources(&error));
         }
         let without_door = tune::without_door(&survey.look, &doors);
@@ -133,21 +130,20 @@ impl Planner {
         tuned.flat_map(|(chosen, _)| inodes_inside(survey, chosen)).collect()
     }
 
-    /// Who opted in, and how far it goes there; and whether that is all, so that nobody else did.
+    /// Who opted in, and how far it goes there. Who else did may not be known by that.
     fn chosen(
         &mut self,
         survey: &Survey,
         maximum: LinkMtu,
-        opt_ins: &OptIns,
-    ) -> (Vec<(Chosen, Permission)>, bool) {
+        opt_ins: &mut OptIns,
+    ) -> Vec<(Chosen, Permission)> {
         let Policy { permission, all_docker } = self.policy;
         let mut chosen = opted_in_pods(survey, opt_ins, maximum);
-        let mut is_known = opt_ins.is_known;
         if all_docker {
             match docker_host(survey, maximum) {
                 Ok(host) => chosen.push((host, Permission::Links)),
                 Err(refused) => {
-                    is_known = false; // the user wanted it, and what was done before stays
+                    opt_ins.is_known = false; // the user wanted it, and what was done before stays
                     self.say(refused.to_string());
                 }
             }
@@ -155,7 +151,7 @@ impl Planner {
         for (_, asked) in &mut chosen {
             *asked = permission.min(*asked);
         }
-        (chosen, is_known)
+        chosen
     }
 
     /// Carries out what is allowed of the plan for one namespace that opted in; tells how many changes are left.
@@ -252,7 +248,7 @@ impl Planner {
         if self.cannot_clamp {
             return [netns].into();
         }
-        let door = survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+        let door = doors.to(&survey.look.identities[netns.0]);
         match door.map(|door| door.run(clamp::read)) {
             Some(Ok(Ok(Clamp::Present))) => [netns].into(),
             Some(Ok(Err(error @ ClampError::Unsupported { .. }))) => {

@@ -26,12 +26,12 @@ pub(super) fn out_of_reach(
     opt_ins: &OptIns,
     at_least: Permission,
 ) -> BTreeSet<NetnsId> {
-    let door = |netns: NetnsIx| survey.look.identities[netns.0].inode.and_then(|inode| doors.get(inode));
+    let door = |netns: NetnsIx| doors.to(&survey.look.identities[netns.0]);
     nobodys(&survey.look, chosen, opt_ins, at_least).filter_map(door).map(NetnsId::of).collect()
 }
 
 /// A pod that asks and was not found is where no pod is told, which may be anywhere: then nothing is known of those. Its
-/// processes may have ended while they were looked at.
+/// processes may have ended while they were looked at. While not all who ask are known, only what a pod says is.
 fn nobodys(
     look: &Look,
     chosen: &[(Chosen, Permission)],
@@ -39,17 +39,23 @@ fn nobodys(
     at_least: Permission,
 ) -> impl Iterator<Item = NetnsIx> {
     let Look { topology, identities, .. } = look;
+    let OptIns { pods: asked, is_known } = opt_ins;
     let allowing: BTreeSet<_> =
         chosen.iter().filter(|(_, it)| *it >= at_least).map(|(chosen, _)| chosen.opted_in.netns).collect();
-    let asking = opt_ins.pods.iter().filter(|(_, asked)| **asked >= at_least).map(|(uid, _)| uid);
+    let asking = asked.iter().filter(|(_, asked)| **asked >= at_least).map(|(uid, _)| uid);
     let first_level = topology.iter().zip(identities).filter(|((_, it), _)| it.place.level() == Some(1));
     let pods: BTreeMap<_, _> = first_level.map(|((ix, _), it)| (ix, it.pod_uid.as_ref())).collect();
     let is_one_missing = asking.into_iter().any(|uid| !pods.values().flatten().any(|found| *found == uid));
-    let may_be_missing = move |netns| is_one_missing && pods.get(&netns).is_some_and(Option::is_none);
-    let is_somebodys = move |netns| allowing.contains(&netns) || may_be_missing(netns);
-    let parent = |netns: &NetnsIx| topology.netns(*netns).place.parent();
+    let outward = |netns| std::iter::successors(Some(netns), |it| topology.netns(*it).place.parent());
+    let may_ask = move |netns| match outward(netns).find_map(|it| pods.get(&it)) {
+        Some(Some(uid)) => !is_known && !asked.contains_key(*uid),
+        Some(None) => !is_known || is_one_missing,
+        None => !is_known, // the host itself
+    };
+    let is_nobodys =
+        move |netns: &NetnsIx| !may_ask(*netns) && !outward(*netns).any(|it| allowing.contains(&it));
     let of_this_host = topology.iter().filter(|(_, netns)| netns.place.level().is_some()).map(|(ix, _)| ix);
-    of_this_host.filter(move |netns| !std::iter::successors(Some(*netns), parent).any(&is_somebodys))
+    of_this_host.filter(is_nobodys)
 }
 
 /// Of changes, inner first, those that can be made now, and those that cannot: in a namespace without a door, or to the
@@ -87,17 +93,17 @@ pub(super) fn orders(
     }
     let look = &survey.look;
     let mut rules = match permission {
-        Permission::Links => chosen.opted_in.rules(&look.topology, &survey.bounds.measured),
+        Permission::Links => chosen.opted_in.rules(&look.topology),
         Permission::Observe | Permission::Clamp => BTreeMap::new(),
     };
     for (netns, rules) in &mut rules {
-        rules.apart = apart(&look.topology, *netns, rules.cap, without_door);
+        rules.apart.extend(apart(&look.topology, *netns, rules.cap, without_door));
     }
     let own = chosen.opted_in.netns;
     let own_rules = rules.remove(&own);
     let namespaces = rules.into_iter().map(|(netns, rules)| (netns, Some(rules)));
     let order = |(netns, links): (NetnsIx, _)| {
-        let door = look.identities[netns.0].inode.and_then(|inode| doors.take(inode))?;
+        let door = doors.take(&look.identities[netns.0])?;
         let called = called(&look.topology, &look.identities, netns);
         let witnesses = look.identities[netns.0].pids.iter().take(WITNESSES).copied().collect();
         Some(Order { netns: door, called, links, clamp: can_clamp && netns == own, witnesses })

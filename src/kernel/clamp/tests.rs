@@ -39,20 +39,22 @@ fn an_answer_that_is_cut_short_is_an_error_and_no_panic() {
 
 #[test]
 fn a_kernel_without_nftables_is_told_apart_from_a_refusal() {
+    const LACKS: &str = "this kernel lacks";
     let refused = |message, it| Failure::Refused { message, source: errno(it) };
-    for (attempt, failure, reason) in [
-        ("make", Failure::Open(errno(Errno::PROTONOSUPPORT)), "unsupported"),
-        ("make", refused(None, Errno::OPNOTSUPP), "unsupported"),
-        ("make", refused(None, Errno::NOMEM), "refused"),
-        ("make", refused(Some(4), Errno::NOENT), "unsupported"),
-        ("make", refused(Some(4), Errno::INVAL), "refused"),
-        (READ, refused(Some(0), Errno::INVAL), "unsupported"),
-        ("make", refused(None, Errno::PERM), "permission_denied"),
-        ("make", refused(Some(3), Errno::BUSY), "refused"),
-        ("make", Failure::Exchange(errno(Errno::NOBUFS)), "exchange"),
+    for (attempt, failure, why) in [
+        ("make", Failure::Open(errno(Errno::PROTONOSUPPORT)), LACKS),
+        ("make", refused(None, Errno::OPNOTSUPP), LACKS),
+        ("make", refused(None, Errno::NOMEM), "refused by the kernel"),
+        ("make", refused(Some(4), Errno::NOENT), LACKS),
+        ("make", refused(Some(4), Errno::INVAL), "refused by the kernel"),
+        (READ, refused(Some(0), Errno::INVAL), LACKS),
+        ("make", refused(None, Errno::PERM), "needs CAP_NET_ADMIN"),
+        ("make", refused(Some(3), Errno::BUSY), "refused by the kernel"),
+        ("make", Failure::Exchange(errno(Errno::NOBUFS)), "exchange with the kernel"),
     ] {
         let error = meaning(attempt, failure);
-        assert_eq!(error.reason(), reason, "{error}");
-        assert!(error.to_string().contains("table inet mtu_agent"), "{error}");
+        let told = format!("{attempt} nftables table inet mtu_agent: {why}");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        assert_eq!(matches!(error, ClampError::Unsupported { .. }), why == LACKS);
     }
 }

@@ -52,7 +52,6 @@ fn what_is_neither_address_nor_name_is_bad_usage_and_says_why() {
         "a%eth0",
     ] {
         let error = text.parse::<Target>().unwrap_err();
-        assert_eq!(error.reason(), "unparsable", "{text}");
         assert!(error.to_string().contains("no target"), "{error}");
     }
     assert!("a".repeat(64).parse::<Target>().is_err());
@@ -77,6 +76,5 @@ async fn an_address_resolves_to_itself_without_a_resolver() {
 async fn a_name_that_cannot_exist_is_no_bad_usage_but_a_failure_to_resolve() {
     // RFC 6761 §6.4: resolvers never find anything under .invalid.
     let error = parsed("nothing.invalid").resolve().await.unwrap_err();
-    assert_eq!(error.reason(), "resolve_failed");
-    assert!(error.to_string().contains("nothing.invalid"), "{error}");
+    assert!(error.to_string().starts_with("resolve host name nothing.invalid"), "{error}");
 }

@@ -144,20 +144,21 @@ fn the_last_good_number_is_read_back_only_if_it_is_one() {
         assert_eq!(files.last_good().unwrap(), Some(mtu(number)), "{said:?}");
     }
     let garbage: [(&[u8], &str); 10] = [
-        (b"", "no_number"),
-        (b"\n", "no_number"),
-        (b"+1450\n", "no_number"),
-        (b"14 50\n", "no_number"),
-        (b"\xff\0\0\0", "no_number"),
-        (b"1450 and something that is much longer than any number", "no_number"),
-        (b"0\n", "out_of_range"),
-        (b"575\n", "out_of_range"),
-        (b"65536\n", "out_of_range"),
-        (b"4294968746\n", "out_of_range"),
+        (b"", "which is no number"),
+        (b"\n", "which is no number"),
+        (b"+1450\n", "which is no number"),
+        (b"14 50\n", "which is no number"),
+        (b"\xff\0\0\0", "which is no number"),
+        (b"1450 and something that is much longer than any number", "which is no number"),
+        (b"0\n", "which is outside of 576 to 65535"),
+        (b"575\n", "which is outside of 576 to 65535"),
+        (b"65536\n", "which is outside of 576 to 65535"),
+        (b"4294968746\n", "which is outside of 576 to 65535"),
     ];
-    for (said, reason) in garbage {
+    for (said, why) in garbage {
         fs::write(files.directory.join(DIND_MTU), said).unwrap();
-        assert_eq!(files.last_good().unwrap_err().reason(), reason, "{said:?}");
+        let refused = files.last_good().unwrap_err().to_string();
+        assert!(refused.ends_with(why), "{said:?}: {refused}");
     }
 }
 

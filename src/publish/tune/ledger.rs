@@ -4,9 +4,9 @@
 //! back what is about to be written. Parts of one process hold it together: an answer does not wait for a plan.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -24,6 +24,8 @@ pub const TUNE_JSON: &str = "tune.json";
 const LOCK: &str = "tune.lock";
 /// An agent that tunes holds this as long as it runs.
 const CLAIM: &str = "tuner.lock";
+/// Whoever may open a lock, if only to read it, may hold it.
+const LOCK_MODE: u32 = 0o600;
 /// Another process is done with all links of a machine by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So often it is tried until then.
@@ -127,7 +129,11 @@ impl Ledger {
 
     fn open(&self, name: &str) -> Result<(File, PathBuf), RecordError> {
         let path = self.files.directory().join(name);
-        match File::options().create(true).truncate(false).write(true).open(&path) {
+        let mut options = File::options();
+        let opened = options.create(true).truncate(false).write(true).mode(LOCK_MODE).open(&path);
+        // One that was there may have been made by an earlier version, for everybody.
+        let private = |file: File| file.set_permissions(Permissions::from_mode(LOCK_MODE)).map(|()| file);
+        match opened.and_then(private) {
             Ok(file) => Ok((file, path)),
             Err(source) => Err(RecordError::File { attempt: "open", path, source }),
         }

@@ -25,12 +25,12 @@ pub enum StepError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The kernel said yes, and did it not.
-    #[error("the kernel took the MTU {wanted}, and then said {now:?}: its driver may not allow it")]
+    #[error("the kernel took the MTU {wanted}, and then said {now}: its driver may not allow it")]
     NotTaken {
         /// What was written.
         wanted: LinkMtu,
         /// What was read back.
-        now: Option<LinkMtu>,
+        now: LinkMtu,
     },
     /// The same of the table.
     #[error("the table was written, and then it was {now:?}: somebody else writes tables named mtu_agent")]
@@ -43,7 +43,7 @@ pub enum StepError {
 /// What came of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It is as wanted now.
+    /// It is as wanted now, or was when it ended or moved.
     Written,
     /// It was so already.
     WasSo,
@@ -137,7 +137,48 @@ fn with_link(
             Err(gone) if gone.is_no_device() => return Ok(Done::Gone),
             written => written?,
         }
-        let now = socket.link(at.ifindex)?.map(|link| link.mtu);
-        if now == Some(wanted) { Ok(Done::Written) } else { Err(StepError::NotTaken { wanted, now }) }
+        read_back(link.mtu, wanted, socket.link(at.ifindex)?.map(|link| link.mtu))
     })?
+}
+
+/// What came of a write that the kernel took, by what the link has `now`.
+fn read_back(found: LinkMtu, wanted: LinkMtu, now: Option<LinkMtu>) -> Result<Done, StepError> {
+    match now {
+        // It has ended, or has moved with what it was given, to be given back there.
+        None => Ok(Done::Written),
+        Some(now) if now == wanted => Ok(Done::Written),
+        Some(now) if now < wanted && wanted < found => Ok(Done::ChangedSince { now }),
+        Some(now) => Err(StepError::NotTaken { wanted, now }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::topology::sample::mtu;
+
+    /// What came of 1500 lowered to 1450, or given back from there, when it was read back.
+    fn after([found, wanted]: [u32; 2], now: Option<u32>) -> Result<Done, StepError> {
+        read_back(mtu(found), mtu(wanted), now.map(mtu))
+    }
+
+    #[test]
+    fn a_link_that_ends_or_moves_before_it_is_read_back_is_no_refusal() {
+        for write in [[1500, 1450], [1450, 1500]] {
+            assert!(matches!(after(write, None), Ok(Done::Written)), "and stays recorded: it may have moved");
+        }
+    }
+
+    #[test]
+    fn what_somebody_lowers_further_before_it_is_read_back_is_theirs() {
+        let done = after([1500, 1450], Some(1300));
+        assert!(matches!(done, Ok(Done::ChangedSince { now }) if now == mtu(1300)), "{done:?}");
+    }
+
+    #[test]
+    fn what_stays_larger_than_it_was_made_or_is_not_given_back_was_refused() {
+        for (write, now) in [([1500, 1450], 1500), ([1500, 1450], 1460), ([1450, 1500], 1450)] {
+            assert!(matches!(after(write, Some(now)), Err(StepError::NotTaken { .. })), "{write:?} {now}");
+        }
+    }
 }

@@ -55,12 +55,13 @@ impl Planner {
         Ok(())
     }
 
-    /// Forgets what is gone: of the record when there may be much of it.
+    /// Forgets what is gone, while the guards still keep what has ended: afterwards something else may get its inode. Of
+    /// the record when there may be much of it.
     pub(super) fn forget(&mut self, doors: &Doors) -> Result<(), RecordError> {
-        self.refused.retain(|inode, _| doors.get(*inode).is_some());
-        let now = clock();
-        self.undone.retain(|_, undone| !undone.strife.is_over(now));
-        self.news.contested().retain(|_, until| now < *until);
+        let (is_there, now) = (|inode| doors.get(inode).is_some(), clock());
+        self.refused.retain(|inode, _| is_there(*inode));
+        self.undone.retain(|(netns, _), undone| is_there(netns.inode) && !undone.strife.is_over(now));
+        self.news.contested().retain(|(netns, _), until| is_there(netns.inode) && now < *until);
         if self.said.len() > MUCH_SAID {
             self.said.clear();
         }
@@ -71,3 +72,6 @@ impl Planner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

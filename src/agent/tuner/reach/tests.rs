@@ -26,9 +26,18 @@ fn survey(told: [Option<&str>; 2]) -> Survey {
 }
 
 fn out(told: [Option<&str>; 2], asked: &[(&str, Permission)], at_least: Permission) -> BTreeSet<NetnsIx> {
+    out_of(told, asked, at_least, true)
+}
+
+fn out_of(
+    told: [Option<&str>; 2],
+    asked: &[(&str, Permission)],
+    at_least: Permission,
+    is_known: bool,
+) -> BTreeSet<NetnsIx> {
     let survey = survey(told);
     let pods = asked.iter().map(|(uid, asked)| ((*uid).to_owned(), *asked)).collect();
-    let opt_ins = OptIns { pods, is_known: true };
+    let opt_ins = OptIns { pods, is_known };
     let chosen = opted_in_pods(&survey, &opt_ins, LinkMtu::LARGEST_USEFUL);
     nobodys(&survey.look, &chosen, &opt_ins, at_least).collect()
 }
@@ -57,6 +66,20 @@ fn where_all_who_ask_were_found_what_is_not_told_is_none_of_them() {
     assert_eq!(out([None, None], &[], Permission::Clamp).len(), 5, "as on a plain docker host");
 }
 
+#[test]
+fn while_not_all_who_ask_are_known_a_pod_is_out_of_reach_by_its_own_word_alone() {
+    let (links, clamp) = (("a", Permission::Links), ("b", Permission::Clamp));
+    for (told, asked, expected) in [
+        ([Some("a"), Some("b")], &[clamp][..], &[PODS[1], INSIDE[1]][..]),
+        ([Some("a"), Some("b")], &[clamp, links], &[PODS[1], INSIDE[1]]),
+        ([Some("a"), None], &[clamp], &[]),
+        ([None, None], &[], &[]),
+    ] {
+        let out = out_of(told, asked, Permission::Links, false);
+        assert_eq!(out, expected.iter().copied().collect(), "{told:?} {asked:?}");
+    }
+}
+
 /// A pod of 1450 with a dockerd in a container of a dockerd, all of 1500.
 fn nested() -> (Topology, [Docker; 2]) {
     let mut sample = machine(1500);
@@ -69,7 +92,7 @@ fn nested() -> (Topology, [Docker; 2]) {
 #[test]
 fn what_cannot_be_entered_is_left_with_the_links_that_lead_there_and_nothing_else_is() {
     let (topology, [outer, inner]) = nested();
-    let opted_in = OptedIn::nested_in(&topology, NetnsIx(1), None, Some(LinkMtu::LARGEST_USEFUL));
+    let opted_in = OptedIn::nested_in(&topology, NetnsIx(1), None, None);
     let plan = Plan::new(&topology, &[opted_in], Mode::Both, &BTreeSet::new());
     let links = |changes: &[Change]| -> Vec<_> {
         let at = |change: &Change| match change {

@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::*;
 use crate::domain::link::Ifindex;
 use crate::domain::mtu::LinkMtu;
@@ -84,7 +82,7 @@ fn a_record_that_is_none_or_not_ours_is_refused_and_stays() -> Result<(), Record
     }
     fs::remove_file(&path).expect("it is ours");
     session.update(|record| record.add_link(link("veth1")))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("it is ours");
     assert!(matches!(session.load(), Err(RecordError::Untrusted { mode: 0o666, .. })));
     assert!(path.exists());
     Ok(())
@@ -136,6 +134,23 @@ fn a_process_that_does_not_come_to_an_end_is_waited_for_once_and_nothing_waits_o
     assert_eq!(open, 1, "but the one that has it");
     drop(session);
     other.session().map(drop)
+}
+
+/// Whoever has one open can hold it, with no right to write it either.
+#[test]
+fn nobody_else_may_open_a_lock_that_is_new_or_was_there() -> Result<(), RecordError> {
+    let (directory, ledger) = ledger();
+    for _ in 0..2 {
+        drop((ledger.claim()?, ledger.session()?));
+        for name in [LOCK, CLAIM] {
+            let lock = directory.path().join(name);
+            let mode = fs::metadata(&lock).expect("it is there").mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{name}");
+            // As an earlier version made it.
+            fs::set_permissions(&lock, Permissions::from_mode(0o644)).expect("it is ours");
+        }
+    }
+    Ok(())
 }
 
 #[test]
