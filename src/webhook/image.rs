@@ -52,6 +52,10 @@ const KNOBS: [(&str, Knob); 11] = [
     ("earthly/buildkitd", Knob::CniMtu),
 ];
 
+/// Ends of the path at which docker's own image is behind a registry: Docker Hub's name of it, which caches of Docker
+/// Hub keep, and GitLab's dependency proxy, which leaves `library` out.
+const DOCKERS_OWN: [&str; 2] = ["library/docker", "dependency_proxy/containers/docker"];
+
 /// The first release whose untagged flavour is the daemon.
 const FIRST_DAEMON: u32 = 23;
 
@@ -103,11 +107,22 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// Whether it is docker's own image, as far as its name says, and not one that somebody made of it.
+    pub(super) fn is_dockers_own(self) -> bool {
+        let is_registry = |host: &str| host == "localhost" || host.contains(['.', ':']);
+        match self.repository.split_once('/') {
+            None => self.repository == "docker",
+            Some((host, "docker")) if is_registry(host) => true,
+            Some(_) => DOCKERS_OWN.into_iter().any(|path| self.ends_with(path)),
+        }
+    }
+
     pub(super) fn knob(self) -> Option<Knob> {
-        let is = |name: &str| {
-            self.repository.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-        };
-        KNOBS.into_iter().find_map(|(name, knob)| is(name).then_some(knob))
+        KNOBS.into_iter().find_map(|(name, knob)| self.ends_with(name).then_some(knob))
+    }
+
+    fn ends_with(self, path: &str) -> bool {
+        self.repository.strip_suffix(path).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     }
 }
 
@@ -141,6 +156,31 @@ mod tests {
             ("", Docker::No),
         ] {
             assert_eq!(Image::parse(reference).docker(), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn dockers_own_image_is_that_of_docker_hub_its_mirrors_and_caches() {
+        for own in [
+            "docker:dind",
+            "library/docker:dind",
+            "docker.io/library/docker:28-dind@sha256:abc",
+            "localhost:5000/docker:dind",
+            "localhost/docker:dind",
+            "mirror.example/docker",
+            "registry.example/hub/library/docker:dind",
+            "gitlab.example/group/dependency_proxy/containers/docker:dind",
+        ] {
+            assert!(Image::parse(own).is_dockers_own(), "{own}");
+        }
+        for other in [
+            "team/docker:27-dind-mirror",
+            "registry.example/team/docker:dind",
+            "registry.example/mylibrary/docker:dind",
+            "mydocker",
+            "",
+        ] {
+            assert!(!Image::parse(other).is_dockers_own(), "{other}");
         }
     }
 

@@ -226,6 +226,7 @@ fn decide(container: &Container, shape: Shape, mode: Mode, known: Option<DindMtu
             | Shape::ConfigFile
             | Shape::Rootless
             | Shape::OwnKnob(_)
+            | Shape::ImageArguments
             | Shape::Other => Outcome::Refused(shape),
         },
     }
