@@ -90,7 +90,7 @@ async fn one_connection_carries_many_reviews_of_pods_and_bindings() -> Result<()
     let bound = client.review(&reviews::of_binding("2", "n1")).await?;
     assert_eq!(
         patch(&bound)?,
-        r#"[{"op":"add","path":"/metadata/annotations","value":{"mtu-agent.dev/dind-mtu":"1400"}}]"#
+        r#"[{"op":"add","path":"/metadata/annotations","value":{"mtu-agent.dev/bound-dind-mtu":"1400","mtu-agent.dev/dind-mtu":"1400"}}]"#
     );
     let elsewhere = client.review(&reviews::of_binding("3", "n2")).await?;
     assert_eq!(elsewhere, json!({"uid": "3", "allowed": true, "status": {}}));

@@ -227,6 +227,14 @@ fn a_container_wired_by_hand_gets_the_annotation_that_it_reads() {
 }
 
 #[test]
+fn a_pod_that_comes_with_the_annotation_gets_the_status_that_says_so() {
+    let client = json!({"name": "x", "image": "alpine"});
+    let (pod, mutation) = mutated(pod(json!([client]), json!({DIND_MTU: "1300"})));
+    assert_eq!(pod["metadata"]["annotations"], json!({DIND_MTU: "1300", STATUS: "mtu=1300 from=pod"}));
+    assert_eq!((&pod["spec"]["containers"][0], mutation.effect), (&client, Effect::Annotated));
+}
+
+#[test]
 fn it_injects_although_the_pools_have_1500_and_says_when_nothing_is_known() {
     let typed = serde_json::from_value(pod(json!([dind(json!({}))]), json!({}))).expect("it is a pod");
     assert_eq!(mutate(&typed, &policy("1500")).effect, Effect::Injected);
