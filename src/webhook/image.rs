@@ -52,9 +52,11 @@ const KNOBS: [(&str, Knob); 11] = [
     ("earthly/buildkitd", Knob::CniMtu),
 ];
 
-/// Ends of the path at which docker's own image is behind a registry: Docker Hub's name of it, which caches of Docker
-/// Hub keep, and GitLab's dependency proxy, which leaves `library` out.
-const DOCKERS_OWN: [&str; 2] = ["library/docker", "dependency_proxy/containers/docker"];
+/// Words of the tags of docker's own image, beside versions.
+const FLAVOURS: [&str; 10] = ["", "ce", "cli", "dind", "edge", "git", "latest", "rootless", "stable", "test"];
+
+/// How others of its words begin: `28`, `alpine3.22`, `rc.1`, `beta2`.
+const KINDS_OF_VERSION: [&str; 3] = ["alpine", "beta", "rc"];
 
 /// The first release whose untagged flavour is the daemon.
 const FIRST_DAEMON: u32 = 23;
@@ -88,7 +90,7 @@ impl<'a> Image<'a> {
     }
 
     pub(super) fn docker(self) -> Docker {
-        if self.repository.rsplit('/').next() != Some("docker") {
+        if !self.is_named_docker() {
             return Docker::No;
         }
         let tag = match self.tag {
@@ -107,14 +109,19 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether it is docker's own image, as far as its name says, and not one that somebody made of it.
+    /// Whether it is docker's own image, from wherever, as far as its name says. One that somebody made of it has another
+    /// name, or a word in its tag that docker's own never have.
     pub(super) fn is_dockers_own(self) -> bool {
-        let is_registry = |host: &str| host == "localhost" || host.contains(['.', ':']);
-        match self.repository.split_once('/') {
-            None => self.repository == "docker",
-            Some((host, "docker")) if is_registry(host) => true,
-            Some(_) => DOCKERS_OWN.into_iter().any(|path| self.ends_with(path)),
-        }
+        let is_version = |word: &str| {
+            word.starts_with(|char: char| char.is_ascii_digit())
+                || KINDS_OF_VERSION.iter().any(|kind| word.starts_with(kind))
+        };
+        let mut words = self.tag.unwrap_or_default().split('-');
+        self.is_named_docker() && words.all(|word| FLAVOURS.contains(&word) || is_version(word))
+    }
+
+    fn is_named_docker(self) -> bool {
+        self.repository.rsplit('/').next() == Some("docker")
     }
 
     pub(super) fn knob(self) -> Option<Knob> {
@@ -160,26 +167,23 @@ mod tests {
     }
 
     #[test]
-    fn dockers_own_image_is_that_of_docker_hub_its_mirrors_and_caches() {
+    fn dockers_own_image_is_known_by_its_name_and_the_words_of_its_tag() {
         for own in [
+            "docker",
             "docker:dind",
-            "library/docker:dind",
+            "docker:stable-dind",
+            "docker:17.06.0-ce-dind",
+            "docker:28.0.0-rc.1-dind-alpine3.21",
             "docker.io/library/docker:28-dind@sha256:abc",
-            "localhost:5000/docker:dind",
-            "localhost/docker:dind",
-            "mirror.example/docker",
-            "registry.example/hub/library/docker:dind",
+            "localhost:5000/docker@sha256:abc",
+            "artifactory.example/docker-remote/docker:20.10.24-dind-rootless",
             "gitlab.example/group/dependency_proxy/containers/docker:dind",
         ] {
             assert!(Image::parse(own).is_dockers_own(), "{own}");
         }
-        for other in [
-            "team/docker:27-dind-mirror",
-            "registry.example/team/docker:dind",
-            "registry.example/mylibrary/docker:dind",
-            "mydocker",
-            "",
-        ] {
+        for other in
+            ["team/docker:27-dind-mirror", "docker:dind-ci", "docker:ours", "team/dind:27", "mydocker", ""]
+        {
             assert!(!Image::parse(other).is_dockers_own(), "{other}");
         }
     }

@@ -132,7 +132,7 @@ fn other_shapes_get_nothing_but_the_annotations_and_a_warning() {
         (config, "its daemon.json may hold an MTU", true),
         (json!({"image": "docker:dind-rootless"}), "rootless: no link's MTU limits it", false),
         (json!({"image": "plugins/docker"}), "its image takes the MTU from PLUGIN_MTU", true),
-        (json!({"image": "team/docker:27-dind"}), "give args: the image's own would be lost", true),
+        (json!({"image": "team/docker:27-dind-ours"}), "give args: the image's own would be lost", true),
     ] {
         let before = dind(spec);
         let (pod, mutation) = mutated(pod(json!([before]), json!({})));

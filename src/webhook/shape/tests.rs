@@ -43,10 +43,11 @@ fn a_command_that_is_dockerd_or_its_entrypoint_is_plain_in_any_image() {
 fn only_in_dockers_own_image_it_is_known_that_no_arguments_are_lost() {
     let lost = Some(Shape::ImageArguments);
     is(lost, json!({"image": "team/docker:27-dind-mirror"}));
-    is(lost, json!({"image": "registry.example/team/docker:dind", "args": []}));
-    is(lost, json!({"image": "team/docker:28", "securityContext": {"privileged": true}}));
+    is(lost, json!({"image": "registry.example/team/docker:dind-ours", "args": []}));
+    is(lost, json!({"image": "team/docker:28-ours", "securityContext": {"privileged": true}}));
     named(Shape::ImageArguments, json!({"image": "registry.example/our-dind:1", "command": []}));
     let plain = Some(Shape::Plain);
+    is(plain, json!({"image": "registry.example/proxy/docker:27-dind"}));
     is(plain, json!({"image": "team/docker:27-dind-mirror", "args": ["--debug"]}));
     is(plain, json!({"image": "team/docker:27-dind-mirror", "command": ["dockerd"]}));
 }

@@ -34,7 +34,7 @@ fn image() -> impl Strategy<Value = &'static str> {
     select(vec![
         "docker:dind",
         "docker:28",
-        "team/docker:dind",
+        "team/docker:dind-ours",
         "docker@sha256:0",
         "docker:dind-rootless",
         "plugins/docker",
