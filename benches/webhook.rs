@@ -2,20 +2,26 @@
 //!
 //! `cargo bench --bench webhook`, in half a minute; `-- --quick` in some ten seconds. The server is a process of its
 //! own on one core, the client has another, and both talk TLS over connections that are kept. Beside it, in CPU time and
-//! as a ratio, a handler of axum that answers the same to everything, and one that reads the review first. As root, both go before whatever else the machine does. It fails when a
-//! bar is missed.
+//! as a ratio, a handler of axum that answers the same to everything, and one that reads the review first. As root, both go before whatever else the machine does. And the
+//! memory that the one review takes which takes the most. It fails when a bar is missed.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use hyper::{Method, StatusCode};
 use mtu_agent::publish::kubernetes::serving_key::serving_key;
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 #[path = "../tests/webhook/client.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
 mod client;
 #[path = "webhook/load.rs"]
 mod load;
+#[path = "controller/memory.rs"]
+#[expect(dead_code, reason = "that of the controller uses all of it")]
+mod memory;
 #[path = "../tests/webhook/reviews.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
 mod reviews;
@@ -27,12 +33,15 @@ mod table;
 #[expect(dead_code, reason = "other benches use all of it")]
 mod usage;
 
+use memory::Memory;
 use server::{Running, Server};
 use table::Table;
 use usage::Usage;
 
 const PER_SECOND: u32 = 500;
 const MOST_MILLISECONDS: f64 = 5.0;
+/// Of the 256 of the container, in which the values of 5,000 nodes and bodies that are being read are, too.
+const MOST_MEBIBYTES: f64 = 160.0;
 
 /// What one server did.
 struct Figures {
@@ -88,14 +97,31 @@ fn compare(each: Duration) -> Result<Table> {
         table.shown(format!("  of {name}"), format!("{:.0} µs: {ratio:.1}", other.cpu_microseconds));
     }
     table.shown("memory after it", format!("{:.1} MiB", webhook.resident_mebibytes));
+    table.at_most("memory with the review that takes the most", highest()?, MOST_MEBIBYTES, "MiB");
     Ok(table)
 }
 
-fn measure(server: Server, each: Duration) -> Result<Figures> {
+/// The most memory that the webhook had, once it has answered that review.
+fn highest() -> Result<f64> {
+    let (running, key) = start(Server::Webhook)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut client = client::Client::connect(running.address, &key).await.context("connect")?;
+        let (status, _) = client.send(Method::POST, "/mutate", load::dense()?).await?;
+        ensure!(status == StatusCode::OK, "it is answered: {status}");
+        Ok(Memory::of(running.pid())?.highest)
+    })
+}
+
+fn start(server: Server) -> Result<(Running, Arc<CertifiedKey>)> {
     let made = rcgen::generate_simple_self_signed([client::NAME.to_owned()])?;
     let pem = [made.cert.pem(), made.signing_key.serialize_pem()];
     let key = serving_key(pem[0].as_bytes(), pem[1].as_bytes())?;
-    let running = Running::start(server, &pem)?;
+    Ok((Running::start(server, &pem)?, key))
+}
+
+fn measure(server: Server, each: Duration) -> Result<Figures> {
+    let (running, key) = start(server)?;
     server::have_the_clients_core()?;
     let review = load::review()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

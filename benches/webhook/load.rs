@@ -40,6 +40,19 @@ pub(crate) fn review() -> Result<Bytes> {
     Ok(serde_json::to_vec(&reviews::of_pod("a-uid", &pod))?.into())
 }
 
+/// As long as is read, and of what takes the most memory for its length: objects that hold an object each.
+pub(crate) fn dense() -> Result<Bytes> {
+    const MOST_BYTES: usize = 512 * 1024;
+    const DEPTH: usize = 100;
+    const FILL: &str = "fill";
+    let mut pod = reviews::pod(&json!([{"name": "dind", "image": "docker:dind"}]));
+    pod["metadata"]["managedFields"] = json!([{"manager": "m", "fieldsV1": {"f:x": FILL}}]);
+    let review = serde_json::to_string(&reviews::of_pod("a-uid", &pod))?;
+    let one = format!("{}0{}", r#"{"":"#.repeat(DEPTH), "}".repeat(DEPTH));
+    let all = vec![one.as_str(); (MOST_BYTES - review.len()) / (one.len() + 1)].join(",");
+    Ok(review.replace(&format!("{FILL:?}"), &format!("[{all}]")).into())
+}
+
 pub(crate) async fn connect(address: std::net::SocketAddr, key: &CertifiedKey) -> Result<Vec<Client>> {
     try_join_all((0..CONNECTIONS).map(|_| Client::connect(address, key))).await
 }

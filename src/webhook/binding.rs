@@ -1,5 +1,8 @@
 //! What is changed in a Binding: the API server copies its annotations to the pod, in the write that names the node.
 //!
+//! A Binding does not say whether there is a dockerd in the pod, so each pod gets the value. That it came this way is
+//! told beside it: where nothing else asked for it, nobody minds when it gets old.
+//!
 //! It copies them unseen: a key or value that is not valid would be stored, and make every later update of the pod
 //! fail. So both are what [`DindMtu`] and the names make them.
 
@@ -9,7 +12,7 @@ use k8s_openapi::api::core::v1::Binding;
 use super::patch::Additions;
 use super::policy::DindMtu;
 use crate::domain::fleet::Values;
-use crate::publish::kubernetes::names::DIND_MTU;
+use crate::publish::kubernetes::names::{BOUND, DIND_MTU};
 
 /// Tells the pod the value of the node that it goes to. `None` if that is not known: the pod keeps what it has.
 pub fn bind(binding: &Binding, values: &Values) -> Option<Patch> {
@@ -18,7 +21,7 @@ pub fn bind(binding: &Binding, values: &Values) -> Option<Patch> {
     let node = target.name.as_deref().filter(|_| is_node)?;
     let mtu = values.of_node(node).and_then(DindMtu::new)?;
     let mut additions = Additions::default();
-    additions.annotations(&binding.metadata, &[(DIND_MTU, mtu.to_string())]);
+    additions.annotations(&binding.metadata, &[(DIND_MTU, mtu.to_string()), (BOUND, mtu.to_string())]);
     Some(additions.into_patch())
 }
 
@@ -40,12 +43,13 @@ mod tests {
     #[test]
     fn the_nodes_own_value_is_added_or_replaces_what_is_there() {
         let to = |kind: &str| json!({"kind": kind, "name": "n1"});
-        let told = Some(json!({"mtu-agent.dev/dind-mtu": "1400"}));
+        let told = Some(json!({"mtu-agent.dev/dind-mtu": "1400", "mtu-agent.dev/bound-dind-mtu": "1400"}));
         assert_eq!(bound(json!({"metadata": {"name": "p"}, "target": to("Node")})), told);
         assert_eq!(bound(json!({"metadata": {"name": "p"}, "target": {"name": "n1"}})), told);
         assert_eq!(bound(json!({"metadata": {"annotations": null}, "target": to("")})), told);
         let other = json!({"mtu-agent.dev/dind-mtu": "9", "a/b~c": "x"});
-        let both = Some(json!({"mtu-agent.dev/dind-mtu": "1400", "a/b~c": "x"}));
+        let mut both = told.clone();
+        both.as_mut().expect("it is there")["a/b~c"] = "x".into();
         assert_eq!(bound(json!({"metadata": {"annotations": other}, "target": to("Node")})), both);
     }
 
@@ -61,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_qualified_names() {
-        for key in [DIND_MTU, crate::publish::kubernetes::names::STATUS] {
+        for key in [DIND_MTU, BOUND, crate::publish::kubernetes::names::STATUS] {
             let (prefix, name) = key.split_once('/').expect("it has a prefix");
             let is = |char: char| char.is_ascii_lowercase() || char == '-';
             assert!(prefix.split('.').all(|label| !label.is_empty() && label.chars().all(is)), "{key}");

@@ -52,6 +52,12 @@ const KNOBS: [(&str, Knob); 11] = [
     ("earthly/buildkitd", Knob::CniMtu),
 ];
 
+/// Words of the tags of docker's own image, beside versions.
+const FLAVOURS: [&str; 10] = ["", "ce", "cli", "dind", "edge", "git", "latest", "rootless", "stable", "test"];
+
+/// How others of its words begin: `28`, `alpine3.22`, `rc.1`, `beta2`.
+const KINDS_OF_VERSION: [&str; 3] = ["alpine", "beta", "rc"];
+
 /// The first release whose untagged flavour is the daemon.
 const FIRST_DAEMON: u32 = 23;
 
@@ -84,7 +90,7 @@ impl<'a> Image<'a> {
     }
 
     pub(super) fn docker(self) -> Docker {
-        if self.repository.rsplit('/').next() != Some("docker") {
+        if !self.is_named_docker() {
             return Docker::No;
         }
         let tag = match self.tag {
@@ -103,11 +109,27 @@ impl<'a> Image<'a> {
         }
     }
 
-    pub(super) fn knob(self) -> Option<Knob> {
-        let is = |name: &str| {
-            self.repository.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    /// Whether it is docker's own image, from wherever, as far as its name says. One that somebody made of it has another
+    /// name, or a word in its tag that docker's own never have.
+    pub(super) fn is_dockers_own(self) -> bool {
+        let is_version = |word: &str| {
+            word.starts_with(|char: char| char.is_ascii_digit())
+                || KINDS_OF_VERSION.iter().any(|kind| word.starts_with(kind))
         };
-        KNOBS.into_iter().find_map(|(name, knob)| is(name).then_some(knob))
+        let mut words = self.tag.unwrap_or_default().split('-');
+        self.is_named_docker() && words.all(|word| FLAVOURS.contains(&word) || is_version(word))
+    }
+
+    fn is_named_docker(self) -> bool {
+        self.repository.rsplit('/').next() == Some("docker")
+    }
+
+    pub(super) fn knob(self) -> Option<Knob> {
+        KNOBS.into_iter().find_map(|(name, knob)| self.ends_with(name).then_some(knob))
+    }
+
+    fn ends_with(self, path: &str) -> bool {
+        self.repository.strip_suffix(path).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     }
 }
 
@@ -141,6 +163,28 @@ mod tests {
             ("", Docker::No),
         ] {
             assert_eq!(Image::parse(reference).docker(), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn dockers_own_image_is_known_by_its_name_and_the_words_of_its_tag() {
+        for own in [
+            "docker",
+            "docker:dind",
+            "docker:stable-dind",
+            "docker:17.06.0-ce-dind",
+            "docker:28.0.0-rc.1-dind-alpine3.21",
+            "docker.io/library/docker:28-dind@sha256:abc",
+            "localhost:5000/docker@sha256:abc",
+            "artifactory.example/docker-remote/docker:20.10.24-dind-rootless",
+            "gitlab.example/group/dependency_proxy/containers/docker:dind",
+        ] {
+            assert!(Image::parse(own).is_dockers_own(), "{own}");
+        }
+        for other in
+            ["team/docker:27-dind-mirror", "docker:dind-ci", "docker:ours", "team/dind:27", "mydocker", ""]
+        {
+            assert!(!Image::parse(other).is_dockers_own(), "{other}");
         }
     }
 

@@ -102,7 +102,8 @@ pub fn mutate(pod: &Pod, policy: &Policy) -> Mutation {
         })
         .collect();
     let says = complaints(pod, &named, dinds.is_empty());
-    if dinds.is_empty() && says.is_empty() && !reads_the_annotation(pod) {
+    let is_asked_for = annotation(pod, DIND_MTU).is_some() || reads_the_annotation(pod);
+    if dinds.is_empty() && says.is_empty() && !is_asked_for {
         return Mutation::default();
     }
     warnings.extend(dinds.iter().filter_map(|dind| {
@@ -226,6 +227,7 @@ fn decide(container: &Container, shape: Shape, mode: Mode, known: Option<DindMtu
             | Shape::ConfigFile
             | Shape::Rootless
             | Shape::OwnKnob(_)
+            | Shape::ImageArguments
             | Shape::Other => Outcome::Refused(shape),
         },
     }

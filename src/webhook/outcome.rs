@@ -100,6 +100,7 @@ fn why(shape: Shape) -> String {
         Shape::ConfigFile => "its daemon.json may hold an MTU".to_owned(),
         Shape::Rootless => "rootless: no link's MTU limits it".to_owned(),
         Shape::OwnKnob(knob) => format!("its image takes the MTU from {}", knob.variable()),
+        Shape::ImageArguments => "give args: the image's own would be lost".to_owned(),
         Shape::Other => "it starts something else than dockerd".to_owned(),
     }
 }

@@ -23,6 +23,8 @@ pub enum Shape {
     Rootless,
     /// By an image that takes the MTU from a variable of its own.
     OwnKnob(Knob),
+    /// With the arguments of an image that is not known to have none: a flag in `args` would take their place.
+    ImageArguments,
     /// The user says that there is one, and something else is started.
     Other,
 }
@@ -38,12 +40,12 @@ const CONFIG_PATHS: [&str; 3] = ["/etc/docker/daemon.json", "/etc/docker", "/etc
 
 impl Shape {
     /// Every label of metrics.
-    pub(super) const NAMES: [&'static str; 7] =
-        ["plain", "shell", "wrapped", "config_file", "rootless", "own_knob", "other"];
+    pub(super) const NAMES: [&'static str; 8] =
+        ["plain", "shell", "wrapped", "config_file", "rootless", "own_knob", "image_arguments", "other"];
 
     /// Its label in metrics.
     pub fn name(self) -> &'static str {
-        let [plain, shell, wrapped, config_file, rootless, own_knob, other] = Self::NAMES;
+        let [plain, shell, wrapped, config_file, rootless, own_knob, image_arguments, other] = Self::NAMES;
         match self {
             Self::Plain => plain,
             Self::Shell => shell,
@@ -51,6 +53,7 @@ impl Shape {
             Self::ConfigFile => config_file,
             Self::Rootless => rootless,
             Self::OwnKnob(_) => own_knob,
+            Self::ImageArguments => image_arguments,
             Self::Other => other,
         }
     }
@@ -84,7 +87,7 @@ fn words(list: Option<&Vec<String>>) -> Vec<&str> {
     list.into_iter().flatten().map(String::as_str).collect()
 }
 
-/// The image's own entrypoint gets flags, or nothing.
+/// The image's own entrypoint gets flags, or nothing: then it gets what the image says, which is nothing in docker's.
 fn by_entrypoint(container: &Container, image: Image<'_>, args: &[&str], is_named: bool) -> Option<Shape> {
     let is_daemon = match image.docker() {
         Docker::Daemon => true,
@@ -94,7 +97,8 @@ fn by_entrypoint(container: &Container, image: Image<'_>, args: &[&str], is_name
         }
         Docker::No => is_named,
     };
-    is_daemon.then_some(Shape::Plain)
+    let keeps_its_own = args.is_empty() && !image.is_dockers_own();
+    is_daemon.then_some(if keeps_its_own { Shape::ImageArguments } else { Shape::Plain })
 }
 
 /// What these words start, the first of them being the program.

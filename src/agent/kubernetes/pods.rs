@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::follow::{Keeper, Known};
-use crate::publish::kubernetes::names::{DIND_MTU, TUNE};
+use crate::publish::kubernetes::names::{BOUND, DIND_MTU, STATUS, TUNE};
 use crate::publish::kubernetes::node_mtu::MOST_CHARACTERS;
 use crate::publish::kubernetes::node_mtu::pods::Pod;
 use crate::publish::kubernetes::watch::heard;
@@ -60,11 +60,14 @@ fn pod(told: Told) -> Option<(String, Pod)> {
     let Told { metadata: ObjectMeta { namespace, name, uid, annotations, .. }, spec, status, .. } = told;
     let status = status.unwrap_or_default();
     let mut annotations = annotations.unwrap_or_default();
+    // A pod that the webhook did not look into, and that still says what its Binding brought: nothing asked for it.
+    let is_unasked = !annotations.contains_key(STATUS)
+        && annotations.get(BOUND).is_some_and(|bound| annotations.get(DIND_MTU) == Some(bound));
     let mut said = |name| annotations.remove(name).map(|said| said.chars().take(MOST_CHARACTERS).collect());
     let pod = Pod {
         namespace: namespace?,
         name: name?,
-        annotation: said(DIND_MTU),
+        annotation: said(DIND_MTU).filter(|_| !is_unasked),
         tune: said(TUNE),
         addresses: status.pod_ips.iter().filter_map(|address| address.ip.parse().ok()).collect(),
         host_network: spec.host_network,
@@ -104,6 +107,26 @@ mod tests {
             ended: false,
         };
         assert_eq!((uid.as_str(), pod), ("uid-a", expected));
+    }
+
+    #[test]
+    fn a_value_that_came_with_the_binding_alone_is_not_kept() {
+        for (annotations, kept) in [
+            (json!({DIND_MTU: "1450", BOUND: "1450"}), None),
+            // The webhook recognised something in it, or it was made with an annotation.
+            (
+                json!({DIND_MTU: "1450", BOUND: "1450", STATUS: "mtu=1400 from=pools; dind: told"}),
+                Some("1450"),
+            ),
+            // Somebody wrote another one since.
+            (json!({DIND_MTU: "1400", BOUND: "1450"}), Some("1400")),
+            (json!({DIND_MTU: "1450"}), Some("1450")),
+            (json!({BOUND: "1450"}), None),
+        ] {
+            let mut told = told("a", "Running", None);
+            told.metadata.annotations = serde_json::from_value(annotations.clone()).unwrap();
+            assert_eq!(pod(told).unwrap().1.annotation.as_deref(), kept, "{annotations}");
+        }
     }
 
     #[test]

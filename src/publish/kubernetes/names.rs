@@ -2,6 +2,8 @@
 
 /// Label of a namespace whose pods are looked at by the webhook: [`ENABLED`].
 pub const INJECT_LABEL: &str = "mtu-agent.dev/inject";
+/// Annotation of a pod: the dind MTU that came with its Binding, whether or not anything in it reads [`DIND_MTU`].
+pub const BOUND: &str = "mtu-agent.dev/bound-dind-mtu";
 /// Annotation of a pod that chooses how it is told, or that it is not: `auto`, `args`, `env`, `daemon-json`, `none`.
 pub const INJECT: &str = "mtu-agent.dev/inject";
 /// Annotation of a pod that names the containers in which a dockerd runs, separated by commas.

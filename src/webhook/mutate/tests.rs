@@ -132,6 +132,7 @@ fn other_shapes_get_nothing_but_the_annotations_and_a_warning() {
         (config, "its daemon.json may hold an MTU", true),
         (json!({"image": "docker:dind-rootless"}), "rootless: no link's MTU limits it", false),
         (json!({"image": "plugins/docker"}), "its image takes the MTU from PLUGIN_MTU", true),
+        (json!({"image": "team/docker:27-dind-ours"}), "give args: the image's own would be lost", true),
     ] {
         let before = dind(spec);
         let (pod, mutation) = mutated(pod(json!([before]), json!({})));
@@ -174,10 +175,10 @@ fn the_variable_alone_is_for_any_shape() {
 
 #[test]
 fn a_container_can_be_named_and_one_that_is_not_there_is_said() {
-    let own = json!([{"name": "a", "image": "our/dind"}, {"name": "b", "image": "our/dind"}]);
+    let own = json!([{"name": "a", "image": "docker"}, {"name": "b", "image": "our/dind", "args": ["-D"]}]);
     let (pod_, _) = mutated(pod(own.clone(), json!({CONTAINERS: " b , a"})));
     assert_eq!(pod_["spec"]["containers"][0]["args"], json!([FLAG]));
-    assert_eq!(pod_["spec"]["containers"][1]["args"], json!([FLAG]));
+    assert_eq!(pod_["spec"]["containers"][1]["args"], json!(["-D", FLAG]));
     let (_, mutation) = mutated(pod(own.clone(), json!({CONTAINERS: "c"})));
     assert!(mutation.warnings[0].contains("names a container that is not there"), "{mutation:?}");
     let (_, mutation) = mutated(pod(own, json!({INJECT: "auto"})));
@@ -223,6 +224,14 @@ fn a_container_wired_by_hand_gets_the_annotation_that_it_reads() {
     assert_eq!(pod["spec"]["containers"][0], by_hand);
     assert_eq!(pod["metadata"]["annotations"][DIND_MTU], "1450");
     assert_eq!(mutation.effect, Effect::Annotated);
+}
+
+#[test]
+fn a_pod_that_comes_with_the_annotation_gets_the_status_that_says_so() {
+    let client = json!({"name": "x", "image": "alpine"});
+    let (pod, mutation) = mutated(pod(json!([client]), json!({DIND_MTU: "1300"})));
+    assert_eq!(pod["metadata"]["annotations"], json!({DIND_MTU: "1300", STATUS: "mtu=1300 from=pod"}));
+    assert_eq!((&pod["spec"]["containers"][0], mutation.effect), (&client, Effect::Annotated));
 }
 
 #[test]

@@ -40,6 +40,19 @@ fn a_command_that_is_dockerd_or_its_entrypoint_is_plain_in_any_image() {
 }
 
 #[test]
+fn only_in_dockers_own_image_it_is_known_that_no_arguments_are_lost() {
+    let lost = Some(Shape::ImageArguments);
+    is(lost, json!({"image": "team/docker:27-dind-mirror"}));
+    is(lost, json!({"image": "registry.example/team/docker:dind-ours", "args": []}));
+    is(lost, json!({"image": "team/docker:28-ours", "securityContext": {"privileged": true}}));
+    named(Shape::ImageArguments, json!({"image": "registry.example/our-dind:1", "command": []}));
+    let plain = Some(Shape::Plain);
+    is(plain, json!({"image": "registry.example/proxy/docker:27-dind"}));
+    is(plain, json!({"image": "team/docker:27-dind-mirror", "args": ["--debug"]}));
+    is(plain, json!({"image": "team/docker:27-dind-mirror", "command": ["dockerd"]}));
+}
+
+#[test]
 fn a_client_is_not_recognised_even_in_the_daemons_image() {
     for client in [
         json!({"image": "docker:28", "command": ["sleep"], "args": ["infinity"]}),
@@ -99,7 +112,6 @@ fn a_configuration_file_is_seen_in_arguments_and_mounts() {
 
 #[test]
 fn the_user_may_name_what_no_one_would_guess_but_not_what_takes_no_flags() {
-    named(Shape::Plain, json!({"image": "registry.example/our-dind:1"}));
     named(Shape::Plain, json!({"image": "registry.example/our-dind:1", "args": ["--debug"]}));
     named(Shape::Plain, json!({"image": "docker:28"}));
     named(Shape::Other, json!({"image": "registry.example/our-dind:1", "command": ["/start"]}));

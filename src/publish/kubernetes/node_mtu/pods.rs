@@ -13,7 +13,7 @@ pub struct Pod {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What its annotation says that is to tell it the node's dind MTU.
+    /// What its annotation says that is to tell it the node's dind MTU, unless it came unasked.
     pub annotation: Option<String>,
     /// What its annotation says how far it may be tuned.
     pub tune: Option<String>,

@@ -81,7 +81,7 @@ impl NodeReport {
         status
     }
 
-    /// Pods in which something disagrees with the value, in the order of their names.
+    /// Pods in which something disagrees with the value, those with wrong links first, then in the order of their names.
     fn disagreeing(&self, pods: &Pods) -> Vec<ReportedPod> {
         let mut links: BTreeMap<&str, u32> = BTreeMap::new();
         for nested in &self.nested {
@@ -103,9 +103,14 @@ impl NodeReport {
             })
         };
         let mut disagreeing: Vec<_> = pods.iter().filter_map(reported).collect();
-        disagreeing.sort_by(|a, b| (&a.namespace, &a.name, &a.uid).cmp(&(&b.namespace, &b.name, &b.uid)));
+        disagreeing.sort_by(|a, b| order(a).cmp(&order(b)));
         disagreeing
     }
+}
+
+/// Wrong links are wrong for certain: they are not cut off for annotations in which nothing may believe.
+fn order(pod: &ReportedPod) -> (bool, &str, &str, &str) {
+    (pod.mismatched_links == 0, &pod.namespace, &pod.name, &pod.uid)
 }
 
 impl Nested {

@@ -177,6 +177,17 @@ fn links_at_any_depth_are_those_of_the_pod_at_level_1_by_its_uid() {
 }
 
 #[test]
+fn wrong_links_come_before_annotations_that_differ() {
+    let survey = two_pods(Identity { pod_uid: Some(UID.into()), ..identity("nsid:1") });
+    let stale = Pod { annotation: Some("1400".into()), ..runner("a", "10.0.0.3") };
+    let mut pods: Pods = (0..MOST_PODS).map(|n| (n.to_string(), stale.clone())).collect();
+    pods.insert(UID.into(), runner("z", "10.0.0.2"));
+    let told = status(&NodeReport::new(&survey, &steady(1450)), &pods);
+    assert_eq!((told.pods[0].name.as_str(), told.pods[1].name.as_str()), ("z", "a"));
+    assert_eq!((told.pods.len(), told.pods_total), (MOST_PODS, 51));
+}
+
+#[test]
 fn without_processes_a_pod_is_known_by_one_of_its_addresses() {
     let addresses = vec!["2001:db8::2".parse().unwrap(), "10.0.0.2".parse().unwrap()];
     let survey = two_pods(Identity { addresses, ..identity("nsid:1") });
