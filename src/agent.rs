@@ -20,7 +20,7 @@ pub mod tuner;
 
 use std::io;
 use std::mem::replace;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ use crate::domain::damper::{Ages, Damper, Reason};
 use crate::domain::error::with_sources;
 use crate::domain::steady::SteadyMtu;
 use crate::domain::topology::{HOST, Routes};
+use crate::kernel::egress::{EgressQuery, egress};
 use crate::kernel::host;
 use crate::kernel::watch::{Changes, Unheard, Watch, WatchError};
 use crate::publish::host_file::{HostFileError, HostFiles};
@@ -263,7 +264,7 @@ impl Agent {
                     self.damper.looked(started, ended);
                     self.handle_look(reason, ended.saturating_duration_since(started), look);
                 }
-                found = self.paths.next() => {
+                found = self.paths.next(has_way_out) => {
                     for path in found {
                         match &path.result {
                             PathResult::Searched(outcome) => self.metrics.observe_search(outcome, &path.ignored),
@@ -403,6 +404,10 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
     Ages { resync: config.resync_interval, walk }
 }
 
+fn has_way_out(destination: IpAddr) -> bool {
+    egress(EgressQuery { destination, device: None, source: None }).is_ok()
+}
+
 /// What a path to a target begins with.
 fn way_out(look: &Look) -> Option<&Routes> {
     look.topology.netns(HOST).routes.as_ref()
@@ -410,7 +415,7 @@ fn way_out(look: &Look) -> Option<&Routes> {
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]
 fn clock() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 #[expect(clippy::disallowed_methods, reason = "surveys are dated here")]
