@@ -39,7 +39,7 @@ use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
 use self::nested::Nested;
 use self::news::News;
-use self::paths::Paths;
+use self::paths::{Paths, ways_out};
 use self::reload::{Reload, ReloadError};
 use self::tuner::{Policy, Tuner};
 use crate::discovery::inventory::InventoryError;
@@ -49,7 +49,6 @@ use crate::discovery::unseen::Unseen;
 use crate::domain::damper::{Ages, Damper, Reason};
 use crate::domain::error::with_sources;
 use crate::domain::steady::SteadyMtu;
-use crate::domain::topology::{HOST, Routes};
 use crate::kernel::egress::{EgressQuery, egress};
 use crate::kernel::host;
 use crate::kernel::watch::{Changes, Unheard, Watch, WatchError};
@@ -320,7 +319,8 @@ impl Agent {
         };
         look.unseen.extend(self.unheard.iter().copied().map(Unseen::from));
         let is_first = self.look.is_none();
-        if self.look.as_deref().is_some_and(|earlier| way_out(earlier) != way_out(&look)) {
+        if self.look.as_deref().is_some_and(|earlier| ways_out(&earlier.topology) != ways_out(&look.topology))
+        {
             self.paths.look_again();
         }
         self.look = Some(Arc::new(look));
@@ -406,11 +406,6 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
 
 fn has_way_out(destination: IpAddr) -> bool {
     egress(EgressQuery { destination, device: None, source: None }).is_ok()
-}
-
-/// What a path to a target begins with.
-fn way_out(look: &Look) -> Option<&Routes> {
-    look.topology.netns(HOST).routes.as_ref()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]

@@ -1,5 +1,7 @@
 //! Paths to the targets, measured again and again: each target by a task of its own.
 
+mod ways_out;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{sleep, sleep_until};
 use tracing::debug;
 
+pub(super) use self::ways_out::ways_out;
 use super::clock;
 use super::spread::seed;
 use crate::discovery::measure::measure;
