@@ -217,12 +217,16 @@ impl Agent {
                 SteadyMtu::new(config.raise_after)
             }
         };
+        let measured = files.last_measured().unwrap_or_else(|unusable| {
+            warn!(error = with_sources(&unusable), "what an earlier run measured is of no use");
+            Vec::new()
+        });
         metrics.config_taken(wall());
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
         let nested = Nested::follow(tuner.tuned(), node_name.clone(), wall);
-        let (paths, news, look) = (Paths::new(node_name), News::default(), None);
+        let (paths, news, look) = (Paths::new(node_name, &measured), News::default(), None);
         Self {
             told,
             config,

@@ -43,13 +43,14 @@ struct Found {
 }
 
 impl Paths {
-    /// Without targets. `node_name` spreads the probes of many nodes.
-    pub(super) fn new(node_name: String) -> Self {
-        let (known, tasks) = (Vec::new(), Vec::new());
+    /// Without targets. `node_name` spreads the probes of many nodes; `earlier` is what another run measured, in the
+    /// order of its targets.
+    pub(super) fn new(node_name: String, earlier: &[Path]) -> Self {
+        let of_one_target = earlier.chunk_by(|path, next| path.target == next.target);
         Self {
             node_name,
-            known,
-            tasks,
+            known: of_one_target.map(<[Path]>::to_vec).collect(),
+            tasks: Vec::new(),
             found: mpsc::channel(8),
             changed: watch::Sender::new(()),
             generation: 0,

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 
+use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -114,7 +115,7 @@ async fn known_after(
     found: impl IntoIterator<Item = Vec<Path>>,
     ways_out: &[IpFamily],
 ) -> Vec<(Option<&'static str>, u16)> {
-    let mut paths = Paths::new("node-1".into());
+    let mut paths = Paths::new("node-1".into(), &[]);
     paths.known.push(Vec::new());
     for found in found {
         let news = found.len();
@@ -157,4 +158,25 @@ async fn a_name_that_does_not_resolve_for_a_moment_keeps_what_was_measured() {
     let both = vec![path(V6, exact(1500)), path(V4, exact(1400))];
     let known = known_after([both, vec![unresolved.clone()], vec![unresolved]], &IpFamily::ALL).await;
     assert_eq!(known, [(Some("exact"), 1500), (Some("exact"), 1400)]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_measured_is_kept_for_the_targets_that_are_still_told() {
+    let of = |target: &str, kept| {
+        let address = V4.parse().unwrap();
+        let path = Path::new(target.into(), Some(address), PathResult::NotProbed { learned: None });
+        Path { kept: Some(size(kept)), ..path }
+    };
+    let targets = ["registry".parse().unwrap(), "mirror".parse().unwrap()];
+    let within = async {
+        let mut paths = Paths::new("node-1".into(), &[of("removed", 1300), of("registry", 1400)]);
+        paths.probe(&targets, Duration::from_mins(1));
+        assert_eq!(paths.known(), [of("registry", 1400)]);
+
+        let silent = vec![path(V4, Verdict::Unreachable)];
+        assert!(paths.found.0.try_send(Found { generation: 1, target: 0, paths: silent }).is_ok());
+        let told = paths.next(|_| true).await[0].clone();
+        assert_eq!((told.verdict(), told.kept), (Some("unreachable"), Some(size(1400))));
+    };
+    LocalSet::new().run_until(within).await;
 }
