@@ -35,6 +35,8 @@ const DIRECTORY_MODE: u32 = 0o755;
 const LARGEST_USEFUL: u32 = 65_535;
 /// A number of five digits is shorter; what is longer is none.
 const LONGEST_NUMBER: u64 = 16;
+/// Of a node with thousands of namespaces it has some megabytes.
+const LONGEST_SURVEY: u64 = 64 << 20;
 
 /// The files of one directory.
 #[derive(Clone, Debug)]
@@ -175,7 +177,7 @@ impl HostFiles {
     /// What an earlier run measured to its targets; none if there was no run.
     pub fn last_measured(&self) -> Result<Vec<ProbedPath>, Unusable> {
         let path = self.directory.join(SURVEY_JSON);
-        let Some(document) = read_earlier(&path, u64::MAX)? else { return Ok(Vec::new()) };
+        let Some(document) = read_earlier(&path, LONGEST_SURVEY)? else { return Ok(Vec::new()) };
         survey_json::measured(&document).map_err(|source| Unusable::NoSurvey { path, source })
     }
 
