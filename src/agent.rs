@@ -20,7 +20,7 @@ pub mod tuner;
 
 use std::io;
 use std::mem::replace;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use self::files::{Files, Wanted};
 use self::kubernetes::{Connection, KubernetesError, Publishing};
 use self::nested::Nested;
 use self::news::News;
-use self::paths::Paths;
+use self::paths::{Paths, ways_out};
 use self::reload::{Reload, ReloadError};
 use self::tuner::{Policy, Tuner};
 use crate::discovery::inventory::InventoryError;
@@ -49,7 +49,7 @@ use crate::discovery::unseen::Unseen;
 use crate::domain::damper::{Ages, Damper, Reason};
 use crate::domain::error::with_sources;
 use crate::domain::steady::SteadyMtu;
-use crate::domain::topology::{HOST, Routes};
+use crate::kernel::egress::{EgressQuery, egress};
 use crate::kernel::host;
 use crate::kernel::watch::{Changes, Unheard, Watch, WatchError};
 use crate::publish::host_file::{HostFileError, HostFiles};
@@ -217,12 +217,16 @@ impl Agent {
                 SteadyMtu::new(config.raise_after)
             }
         };
+        let measured = files.last_measured().unwrap_or_else(|unusable| {
+            warn!(error = with_sources(&unusable), "what an earlier run measured is of no use");
+            Vec::new()
+        });
         metrics.config_taken(wall());
         let files = Files::keep(files, Arc::clone(&metrics));
         let damper = Damper::new(now, ages(&config, &unheard));
         let node_name = told.node_name.clone().unwrap_or_else(host::host_name);
         let nested = Nested::follow(tuner.tuned(), node_name.clone(), wall);
-        let (paths, news, look) = (Paths::new(node_name), News::default(), None);
+        let (paths, news, look) = (Paths::new(node_name, &measured), News::default(), None);
         Self {
             told,
             config,
@@ -263,7 +267,7 @@ impl Agent {
                     self.damper.looked(started, ended);
                     self.handle_look(reason, ended.saturating_duration_since(started), look);
                 }
-                found = self.paths.next() => {
+                found = self.paths.next(has_way_out) => {
                     for path in found {
                         match &path.result {
                             PathResult::Searched(outcome) => self.metrics.observe_search(outcome, &path.ignored),
@@ -319,7 +323,8 @@ impl Agent {
         };
         look.unseen.extend(self.unheard.iter().copied().map(Unseen::from));
         let is_first = self.look.is_none();
-        if self.look.as_deref().is_some_and(|earlier| way_out(earlier) != way_out(&look)) {
+        if self.look.as_deref().is_some_and(|earlier| ways_out(&earlier.topology) != ways_out(&look.topology))
+        {
             self.paths.look_again();
         }
         self.look = Some(Arc::new(look));
@@ -403,14 +408,13 @@ fn ages(config: &Config, unheard: &[Unheard]) -> Ages {
     Ages { resync: config.resync_interval, walk }
 }
 
-/// What a path to a target begins with.
-fn way_out(look: &Look) -> Option<&Routes> {
-    look.topology.netns(HOST).routes.as_ref()
+fn has_way_out(destination: IpAddr) -> bool {
+    egress(EgressQuery { destination, device: None, source: None }).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the agent's loop is the edge: logic below it takes `now`")]
 fn clock() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 #[expect(clippy::disallowed_methods, reason = "surveys are dated here")]

@@ -1,5 +1,7 @@
 //! Paths to the targets, measured again and again: each target by a task of its own.
 
+mod ways_out;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,15 +10,16 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{sleep, sleep_until};
 use tracing::debug;
 
+pub(super) use self::ways_out::ways_out;
 use super::clock;
 use super::spread::seed;
 use crate::discovery::measure::measure;
 use crate::discovery::path::{Path, PathResult};
 use crate::domain::mtu::IpFamily;
-use crate::domain::search::confirm::{Confirm, Due};
+use crate::domain::search::confirm::{Confirm, Due, Pair};
 use crate::domain::search::control_size;
 use crate::probes::driver::check::Checked;
-use crate::probes::driver::{ProbeRequest, Prober};
+use crate::probes::driver::{ProbeError, ProbeRequest, Prober};
 use crate::probes::resolve::Target;
 
 /// However long the interval is, a first search and one after a change wait no longer.
@@ -40,13 +43,14 @@ struct Found {
 }
 
 impl Paths {
-    /// Without targets. `node_name` spreads the probes of many nodes.
-    pub(super) fn new(node_name: String) -> Self {
-        let (known, tasks) = (Vec::new(), Vec::new());
+    /// Without targets. `node_name` spreads the probes of many nodes; `earlier` is what another run measured, in the
+    /// order of its targets.
+    pub(super) fn new(node_name: String, earlier: &[Path]) -> Self {
+        let of_one_target = earlier.chunk_by(|path, next| path.target == next.target);
         Self {
             node_name,
-            known,
-            tasks,
+            known: of_one_target.map(<[Path]>::to_vec).collect(),
+            tasks: Vec::new(),
             found: mpsc::channel(8),
             changed: watch::Sender::new(()),
             generation: 0,
@@ -76,26 +80,32 @@ impl Paths {
         self.changed.send_replace(());
     }
 
-    /// Waits until a target was measured; its paths are the news.
-    pub(super) async fn next(&mut self) -> &[Path] {
+    /// Waits until a target was measured; its paths are the news. `has_way_out`: whether the host has one to an address.
+    pub(super) async fn next(&mut self, has_way_out: impl Fn(IpAddr) -> bool + Copy) -> &[Path] {
         loop {
             let Some(found) = self.found.1.recv().await else { unreachable!("a sender is kept here") };
             if found.generation != self.generation {
                 continue; // of a target that was removed meanwhile
             }
             let known = &mut self.known[found.target];
-            let earlier = std::mem::take(known);
+            let mut earlier = std::mem::take(known);
             let kept = |path: Path| match earlier.iter().find(|it| it.family() == path.family()) {
                 Some(earlier) => path.keeping(earlier),
                 None => path,
             };
-            // A name that does not resolve any more has no family: what its paths measured is kept as it is.
-            let unresolved = found.paths.iter().all(Path::is_unresolved);
+            let news = found.paths.len();
             known.extend(found.paths.into_iter().map(kept));
-            if unresolved {
-                known.extend(earlier.into_iter().filter(|path| path.measured().is_some()));
-            }
-            return &self.known[found.target];
+            // A family that this host has no way out for now is not among them, and no family is while the name does
+            // not resolve: what their paths measured is kept as it is.
+            let unresolved = known.iter().all(Path::is_unresolved);
+            earlier.retain(|path| {
+                let is_missing = known.iter().all(|it| it.family() != path.family());
+                is_missing
+                    && path.measured().is_some()
+                    && (unresolved || !path.address.is_some_and(has_way_out))
+            });
+            known.extend(earlier);
+            return &self.known[found.target][..news];
         }
     }
 
@@ -136,50 +146,75 @@ async fn keep(target: Target, rhythm: Rhythm, mut changed: watch::Receiver<()>, 
         sleep(rhythm.least()).await;
         tokio::select! {
             _ = changed.changed() => debug!(%target, "the way out changed: its path is searched again"),
-            () = until_in_doubt(&target, &mut known, rhythm) => {}
+            () = until_in_doubt(&mut known, rhythm, async |address, pair, confirm: &mut Confirm| {
+                check(&target, address, pair, confirm).await
+            }) => {}
         }
     }
 }
 
-/// An address with what is known of the path to it.
-type Known = (IpAddr, Confirm);
-
-/// `None` for a path whose search told no number: only another search helps.
-fn known(path: &Path, rhythm: Rhythm) -> Option<Known> {
-    let PathResult::Searched(outcome) = &path.result else { return None };
-    let (address, full) = (path.address?, outcome.verdict.path_mtu()?);
-    let control = control_size(IpFamily::of(address));
-    let now = clock();
-    let confirm = Confirm::new(full, control, path.widest == Some(full), outcome.rtt, now);
-    Some((address, confirm.every(rhythm.interval(), now)))
+/// A path, and how it is checked.
+struct Known {
+    address: IpAddr,
+    /// Whether its search told a number. One that told none is asked whether it answers by now.
+    is_measured: bool,
+    confirm: Confirm,
 }
 
-/// Checks each path in its time; ends when one of them may not hold any more, or nothing is known of any.
-async fn until_in_doubt(target: &Target, known: &mut [Known], rhythm: Rhythm) {
+/// `None` for a name without an address: only another search helps.
+fn known(path: &Path, rhythm: Rhythm) -> Option<Known> {
+    let address = path.address?;
+    let (passed, rtt) = match &path.result {
+        PathResult::Searched(outcome) => (outcome.verdict.path_mtu(), outcome.rtt),
+        PathResult::NotProbed { .. } | PathResult::Failed { .. } => (None, None),
+    };
+    let (is_measured, control) = (passed.is_some(), control_size(IpFamily::of(address)));
+    let full = passed.or(path.widest).unwrap_or(control);
+    let now = clock();
+    let confirm = Confirm::new(full, control, is_measured && path.widest == passed, rtt, now);
+    Some(Known { address, is_measured, confirm: confirm.every(rhythm.interval(), now) })
+}
+
+async fn check(
+    target: &Target,
+    address: IpAddr,
+    pair: Pair,
+    confirm: &mut Confirm,
+) -> Result<Checked, ProbeError> {
+    let device = target.device().map(str::to_owned);
+    Prober::open(ProbeRequest { device, ..ProbeRequest::new(address) })?.check(pair, confirm).await
+}
+
+/// Checks each path in its time; ends when one of them may not hold any more or answers again, or none was measured.
+async fn until_in_doubt(
+    known: &mut [Known],
+    rhythm: Rhythm,
+    check: impl AsyncFn(IpAddr, Pair, &mut Confirm) -> Result<Checked, ProbeError>,
+) {
     let mut next = clock() + rhythm.interval().saturating_sub(rhythm.least());
     loop {
         sleep_until(next.into()).await;
-        if known.is_empty() {
+        if !known.iter().any(|path| path.is_measured) {
             return;
         }
         next = clock() + rhythm.interval();
-        for (address, confirm) in known.iter_mut() {
-            match confirm.poll(clock()) {
-                Due::Search => return,
-                Due::Nothing { until } => next = next.min(until),
-                Due::Check(pair) => {
-                    let device = target.device().map(str::to_owned);
-                    let checked = match Prober::open(ProbeRequest { device, ..ProbeRequest::new(*address) }) {
-                        Ok(prober) => prober.check(pair, confirm).await,
-                        Err(error) => Err(error),
-                    };
-                    // A search tells more about silence, or why nothing could be sent.
-                    let (Ok(Checked::Holds), Due::Nothing { until }) = (checked, confirm.poll(clock()))
-                    else {
-                        return;
-                    };
-                    next = next.min(until);
+        for Known { address, is_measured, confirm } in known.iter_mut() {
+            let mut due = confirm.poll(clock());
+            if let Due::Check(pair) = due {
+                let is_as_before = match check(*address, pair, confirm).await {
+                    Ok(Checked::Holds) => *is_measured,
+                    Ok(Checked::InDoubt) => false,
+                    // A search tells more about silence, or why nothing could be sent; but only once.
+                    Ok(Checked::Silent) | Err(_) => !*is_measured,
+                };
+                if !is_as_before {
+                    return;
                 }
+                due = confirm.poll(clock());
+            }
+            match due {
+                Due::Nothing { until } => next = next.min(until),
+                Due::Search | Due::Check(_) => return,
             }
         }
     }

@@ -30,7 +30,7 @@ pub struct Path {
 pub enum PathResult {
     /// A search ran to its end.
     Searched(Outcome),
-    /// No probe was wanted; the kernel may have learned a path MTU by itself.
+    /// No probe was wanted, or none has ended yet; the kernel may have learned a path MTU by itself.
     NotProbed {
         /// From the route cache: a hint.
         learned: Option<PathMtu>,

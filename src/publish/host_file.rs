@@ -12,6 +12,8 @@ use serde_json::json;
 use tempfile::{Builder, NamedTempFile};
 use tracing::warn;
 
+use super::survey_json;
+use crate::discovery::path::Path as ProbedPath;
 use crate::domain::mtu::LinkMtu;
 use crate::domain::safe::SMALLEST_USEFUL;
 
@@ -33,6 +35,8 @@ const DIRECTORY_MODE: u32 = 0o755;
 const LARGEST_USEFUL: u32 = 65_535;
 /// A number of five digits is shorter; what is longer is none.
 const LONGEST_NUMBER: u64 = 16;
+/// Of a node with thousands of namespaces it has some megabytes.
+const LONGEST_SURVEY: u64 = 64 << 20;
 
 /// The files of one directory.
 #[derive(Clone, Debug)]
@@ -101,7 +105,7 @@ impl HostFileError {
     }
 }
 
-/// Why the number of an earlier run is not used.
+/// Why what an earlier run wrote is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// It could not be read.
@@ -119,6 +123,14 @@ pub enum Unusable {
         path: PathBuf,
         /// How it begins.
         said: String,
+    },
+    /// It is no survey.
+    #[error("{path} is no survey")]
+    NoSurvey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
     },
     /// No dockerd could use it.
     #[error("{path} says {said}, which is outside of {SMALLEST_USEFUL} to {LARGEST_USEFUL}")]
@@ -148,11 +160,8 @@ impl HostFiles {
     /// The number that an earlier run wrote; `None` if there was none.
     pub fn last_good(&self) -> Result<Option<LinkMtu>, Unusable> {
         let path = self.directory.join(DIND_MTU);
-        let said = match read_number(&path) {
-            Ok(said) => said,
-            Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Unusable::Unreadable { path, source }),
-        };
+        let Some(said) = read_earlier(&path, LONGEST_NUMBER)? else { return Ok(None) };
+        let said = String::from_utf8_lossy(&said).into_owned();
         let digits = said.trim_ascii_end();
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let Some(number) = is_number.then(|| digits.parse::<u64>().ok()).flatten() else {
@@ -163,6 +172,13 @@ impl HostFiles {
             Some(mtu) => Ok(Some(mtu)),
             None => Err(Unusable::OutOfRange { path, said: number }),
         }
+    }
+
+    /// What an earlier run measured to its targets; none if there was no run.
+    pub fn last_measured(&self) -> Result<Vec<ProbedPath>, Unusable> {
+        let path = self.directory.join(SURVEY_JSON);
+        let Some(document) = read_earlier(&path, LONGEST_SURVEY)? else { return Ok(Vec::new()) };
+        survey_json::measured(&document).map_err(|source| Unusable::NoSurvey { path, source })
     }
 
     /// Tells `mtu` in [`DAEMON_JSON`] and [`DIND_MTU`], the one that is read back last.
@@ -243,14 +259,22 @@ fn is_as_wanted(path: &Path, content: &[u8]) -> bool {
     is_candidate && fs::read(path).is_ok_and(|found| found == content)
 }
 
-/// As much as is needed to see whether it is a number.
-fn read_number(path: &Path) -> io::Result<String> {
+/// The first bytes of a file that an earlier run wrote; `None` if there is none.
+fn read_earlier(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Unusable> {
+    match read_regular(path, most) {
+        Ok(content) => Ok(Some(content)),
+        Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Unusable::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut content = Vec::new();
-    File::open(path)?.take(LONGEST_NUMBER).read_to_end(&mut content)?;
-    Ok(String::from_utf8_lossy(&content).into_owned())
+    File::open(path)?.take(most).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::discovery::advice::Finding;
 use crate::discovery::cni::Cni;
@@ -15,7 +15,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::link::{Ifindex, Link, LinkRef};
 use crate::domain::mtu::{IpFamily, LinkMtu, PathMtu};
 use crate::domain::safe::Limiter;
-use crate::domain::search::LimitedBy;
+use crate::domain::search::{LimitedBy, Verdict};
 use crate::domain::topology::{HOST, LearnedPathMtu, NetnsIx, Place};
 use crate::domain::walk::Hop;
 use crate::kernel::capability::Capability;
@@ -178,6 +178,33 @@ pub fn render(survey: &Survey) -> serde_json::Result<String> {
         mismatches: survey.findings.iter().map(|finding| mismatch(survey, finding)).collect(),
         unseen: &look.unseen,
     })
+}
+
+/// What of a document is read back.
+#[derive(Deserialize)]
+struct Earlier {
+    paths: Vec<EarlierPath>,
+}
+
+#[derive(Deserialize)]
+struct EarlierPath {
+    target: String,
+    address: Option<IpAddr>,
+    verdict: Option<String>,
+    path_mtu: Option<u16>,
+    kept_path_mtu: Option<u16>,
+}
+
+/// Paths of a document that was rendered earlier, each with what was measured then, or kept: what may lower a value.
+pub fn measured(document: &[u8]) -> serde_json::Result<Vec<Path>> {
+    let measured = |path: EarlierPath| {
+        let may_lower = path.verdict.is_some_and(|verdict| Verdict::CAPS.contains(&verdict.as_str()));
+        let kept = path.kept_path_mtu.or(path.path_mtu.filter(|_| may_lower))?;
+        let earlier = Path::new(path.target, path.address, PathResult::NotProbed { learned: None });
+        Some(Path { kept: Some(PathMtu::new(kept).ok()?), ..earlier })
+    };
+    let Earlier { paths } = serde_json::from_slice(document)?;
+    Ok(paths.into_iter().filter_map(measured).collect())
 }
 
 fn safe_dind_mtu(survey: &Survey) -> SafeDindMtu<'_> {

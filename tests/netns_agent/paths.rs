@@ -68,6 +68,35 @@ fn a_smaller_link_on_the_way_lowers_the_value_at_once_and_loss_keeps_it() -> Res
 
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn what_was_measured_outlives_a_restart_during_which_the_target_falls_silent() -> Result<()> {
+    let lab = lab()?;
+    lab.set_link_mtu(Place::Router, "down0", 1400)?;
+    let earlier = probing("0s").start(&lab)?;
+    until_verdict(&earlier, "exact")?;
+    until_published(&earlier, 1400)?;
+    earlier.stop()?;
+
+    drop_what_comes(&lab)?;
+    let mut agent = probing("0s").start(&lab)?;
+    until_verdict(&agent, "unreachable")?;
+    let survey = agent.until("a search that found nobody", |agent| {
+        let survey = agent.survey()?;
+        Ok((survey["paths"][0]["verdict"] == "unreachable").then_some(survey))
+    })?;
+    assert_eq!(survey["paths"][0]["kept_path_mtu"], 1400, "{:#}", survey["paths"]);
+    assert!(agent.metrics()?.is(PUBLISHED, 1400.0));
+    let changes = agent.metrics()?.sum("mtu_agent_safe_dind_mtu_changes_total");
+    assert_eq!(changes, Some(0.0), "not even for a moment");
+    let complaints: Vec<_> = agent.log()?.iter().filter(|line| line["level"] != "INFO").collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+
+    lab.nft(Place::Server, "delete table inet loss")?;
+    lab.set_link_mtu(Place::Router, "down0", 1460)?;
+    agent.until_sample(PUBLISHED, 1460.0)
+}
+
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 #[expect(clippy::disallowed_methods, reason = "how long it lasts is what is tested")]
 fn a_larger_value_is_published_only_after_it_lasted() -> Result<()> {
     const RAISE_AFTER: Duration = Duration::from_secs(2);

@@ -51,6 +51,9 @@ impl Verdict {
         }
     }
 
+    /// Names of those that tell a number which may lower a published value.
+    pub const CAPS: [&str; 2] = ["exact", "black_hole"];
+
     /// The number that may lower a published value: exact and black hole; a lower bound never does.
     pub fn cap(self) -> Option<PathMtu> {
         match self {
@@ -61,9 +64,10 @@ impl Verdict {
 
     /// Its name in JSON and in metric labels.
     pub fn name(self) -> &'static str {
+        let [exact, black_hole] = Self::CAPS;
         match self {
-            Self::Exact { .. } => "exact",
-            Self::BlackHole { .. } => "black_hole",
+            Self::Exact { .. } => exact,
+            Self::BlackHole { .. } => black_hole,
             Self::LowerBound { .. } => "lower_bound",
             Self::Inconsistent => "inconsistent",
             Self::Unreachable => "unreachable",

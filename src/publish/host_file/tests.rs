@@ -191,3 +191,14 @@ fn a_failure_says_what_was_tried_and_has_a_reason_for_a_label() {
     assert_eq!(reasons, ["disk_full", "disk_full", "read_only", "permission_denied", "other"]);
     assert!(reasons.iter().all(|reason| HostFileError::REASONS.contains(reason)));
 }
+
+#[test]
+fn a_survey_that_is_none_is_said_and_one_that_is_not_there_is_no_trouble() {
+    let (_parent, files) = opened();
+    assert!(files.last_measured().unwrap().is_empty());
+    files.write_survey(b"{\"paths\":[{\"target\":\"registry\"").unwrap();
+    let error = files.last_measured().unwrap_err();
+    assert!(
+        matches!(error, Unusable::NoSurvey { .. }) && error.to_string().ends_with("survey.json is no survey")
+    );
+}

@@ -58,3 +58,16 @@ fn of_many_processes_the_oldest_are_listed() {
     let survey = parsed(&seed_problem(Vec::new()));
     assert_eq!(survey["namespaces"][0]["pids"], json!((1..=16).collect::<Vec<_>>()));
 }
+
+#[test]
+fn what_was_measured_or_kept_is_read_back_and_nothing_else_is() {
+    let [hole, _, silent, ..] = &paths()[..] else { panic!("there are more") };
+    let kept = silent.clone().keeping(hole);
+    let survey = seed_problem(paths().into_iter().chain([kept]).collect());
+    let earlier = measured(render(&survey).unwrap().as_bytes()).unwrap();
+    let told = |path: &Path| (path.target.clone(), path.address, path.measured());
+    let expected: Vec<_> = survey.paths.iter().filter(|path| path.measured().is_some()).map(told).collect();
+    assert_eq!(expected.len(), 2, "{expected:?}");
+    assert_eq!(earlier.iter().map(told).collect::<Vec<_>>(), expected);
+    assert!(earlier.iter().all(|path| path.verdict().is_none() && path.path_mtu().is_none()));
+}
