@@ -73,8 +73,21 @@ fn a_node_that_has_not_seen_a_pod_yet_goes_by_what_the_cni_says() {
         (safe_mtu.mtu, safe_mtu.evidence, safe_mtu.limited_by),
         (mtu(1450), CONFIGURED, Limiter::Expected)
     );
-    pod(&mut sample, 1480);
-    assert_eq!(safe(&sample, &expected), Some((1480, CONFIGURED)), "a pod that is there knows better");
+    Docker::start(&mut sample, HOST, 1500);
+    assert_eq!(safe(&sample, &expected), Some((1450, CONFIGURED)), "a container of a docker is no pod");
+}
+
+#[test]
+fn what_the_next_pod_gets_counts_for_the_node_beside_larger_pods_and_not_inside_of_them() {
+    let mut sample = machine(1500);
+    let (pod, _) = pod(&mut sample, 1480);
+    let with = |bytes| Bounds { expected: Some(mtu(bytes)), ..bounds() };
+    let safe_mtu = sample.topology().safe_dind_mtu(IpFamily::V4, &with(1440)).unwrap();
+    assert_eq!((safe_mtu.mtu, safe_mtu.limited_by), (mtu(1440), Limiter::Expected));
+    assert_eq!(safe(&sample, &with(1490)), Some((1480, CONFIGURED)), "a larger one raises nothing");
+    let inside = sample.topology().safe_mtu_inside(pod, IpFamily::V4, &with(1440)).unwrap();
+    assert_eq!(inside.mtu, mtu(1480));
+    assert_eq!(sample.topology().besides_walks(IpFamily::V4, &with(1440)), mtu(1500));
 }
 
 #[test]
