@@ -1,7 +1,7 @@
 //! The MTU that a nested dockerd may safely use, at every level.
 
 use super::evidence::Evidence;
-use super::link::Ifindex;
+use super::link::{Ifindex, LinkKind, LinkRef};
 use super::mtu::{IpFamily, LinkMtu, PathMtu};
 use super::topology::{HOST, NetnsIx, Place, Topology};
 use super::walk::{Hop, Limit};
@@ -140,18 +140,26 @@ impl Topology {
         IpFamily::ALL.into_iter().filter_map(by_family).min()
     }
 
+    /// By the main table's routes through them. A CNI's WireGuard has its routes in a table of its own, by a rule, and
+    /// is there only as long as it encrypts: its own MTU counts, for both families.
     fn overlay_limits(&self, family: IpFamily, bounds: &Bounds) -> impl Iterator<Item = Limit> {
+        let links = bounds.overlays.iter().filter_map(|ifindex| self.netns(HOST).links.get(ifindex));
+        let encrypting = links.filter(|link| link.kind == LinkKind::Wireguard).map(|link| {
+            let hop = Hop::Link(LinkRef { netns: HOST, ifindex: link.ifindex });
+            Limit { hop, mtu: link.mtu }
+        });
         let routes = self.netns(HOST).routes.iter().flat_map(|routes| &routes.others);
         let overlay =
             routes.filter(move |route| route.family == family && bounds.overlays.contains(&route.ifindex));
-        overlay.filter_map(|route| {
-            let at = super::link::LinkRef { netns: HOST, ifindex: route.ifindex };
+        let routed = overlay.filter_map(|route| {
+            let at = LinkRef { netns: HOST, ifindex: route.ifindex };
             let link = self.link(at)?;
             Some(match route.mtu {
                 Some(mtu) if mtu < link.mtu => Limit { hop: Hop::Route { netns: HOST, mtu }, mtu },
                 Some(_) | None => Limit { hop: Hop::Link(at), mtu: link.mtu },
             })
-        })
+        });
+        routed.chain(encrypting)
     }
 }
 

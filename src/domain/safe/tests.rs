@@ -120,6 +120,18 @@ fn an_overlay_that_no_route_uses_caps_nothing() {
 }
 
 #[test]
+fn a_cnis_wireguard_caps_without_a_route_that_could_be_read() {
+    let mut sample = machine(1500);
+    let (pod, _) = pod(&mut sample, 1500);
+    let wireguard = sample.link(HOST, "cilium_wg0", LinkKind::Wireguard, 1420);
+    let bounds = Bounds { overlays: vec![wireguard.ifindex], ..bounds() };
+    let safe = sample.topology().safe_dind_mtu(IpFamily::V4, &bounds).unwrap();
+    assert_eq!((safe.mtu, safe.limited_by), (mtu(1420), Limiter::Hop(Hop::Link(wireguard))));
+    assert_eq!(sample.topology().safe_mtu_inside(pod, IpFamily::V4, &bounds).unwrap().mtu, mtu(1420));
+    assert_eq!(sample.topology().safe_dind_mtu(IpFamily::V6, &bounds), None, "no default route");
+}
+
+#[test]
 fn a_measured_path_lowers_it_and_says_so() {
     let mut sample = machine(1500);
     pod(&mut sample, 1450);
