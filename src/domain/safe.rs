@@ -151,7 +151,7 @@ impl Topology {
         let routes = self.netns(HOST).routes.iter().flat_map(|routes| &routes.others);
         let overlay =
             routes.filter(move |route| route.family == family && bounds.overlays.contains(&route.ifindex));
-        let routed = overlay.filter_map(|route| {
+        let by_routes = overlay.filter_map(|route| {
             let at = LinkRef { netns: HOST, ifindex: route.ifindex };
             let link = self.link(at)?;
             Some(match route.mtu {
@@ -159,7 +159,7 @@ impl Topology {
                 Some(_) | None => Limit { hop: Hop::Link(at), mtu: link.mtu },
             })
         });
-        routed.chain(encrypting)
+        by_routes.chain(encrypting)
     }
 }
 
