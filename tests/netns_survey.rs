@@ -347,6 +347,40 @@ fn a_vxlan_that_carries_pods_to_other_hosts_caps_the_safe_value_once_a_route_use
     Ok(())
 }
 
+/// One that is not taken yet (another metric), or not any more (dead), does not count.
+#[test]
+#[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
+fn of_uplinks_that_share_the_packets_the_one_that_carries_least_decides() -> Result<()> {
+    let lab = host(1500)?;
+    lab.ip_batch(
+        Place::Node,
+        "link add eth1 mtu 1450 type veth peer name wire1
+         link set eth1 up
+         link set wire1 up
+         addr add 198.51.100.2/24 dev eth1
+         addr add 2001:db8:2::2/64 dev eth1 nodad
+         route add default via 198.51.100.1 metric 500
+         route add default via 2001:db8:2::1 metric 5000\n",
+    )?;
+    lab.sysctls(Place::Node, &[("net/ipv4/conf/eth1/ignore_routes_with_linkdown", "1")])?;
+    let safe = |lab: &NetnsLab| -> Result<_> {
+        let mut safe = survey(lab)?.0["safe_dind_mtu"].take();
+        Ok([safe["ipv4"].take(), safe["ipv6"].take()])
+    };
+    assert_eq!(safe(&lab)?, [1500, 1500]);
+    lab.ip_batch(
+        Place::Node,
+        "route replace default nexthop via 192.0.2.1 dev eth0 nexthop via 198.51.100.1 dev eth1
+         route append default via 2001:db8:2::1 dev eth1\n",
+    )?;
+    assert_eq!(safe(&lab)?, [1450, 1450]);
+    let host = &survey(&lab)?.0["namespaces"][0];
+    assert_eq!(host["default_route"]["ifindex"], link(host, "eth1")["ifindex"]);
+    lab.ip(&["link", "set", "wire1", "down"])?;
+    assert_eq!(safe(&lab)?[0], 1500);
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs root and namespaces; `.ci/run lab` runs it"]
 fn a_host_with_ipv6_alone_has_a_value_for_it_alone() -> Result<()> {

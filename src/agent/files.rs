@@ -68,18 +68,17 @@ async fn follow(
     write: Arc<impl Fn(&Wanted) -> Outcomes + Send + Sync + 'static>,
     metrics: Arc<Metrics>,
 ) {
-    // Without the date: that alone is no news, and no reason to write. `None` after a failure.
-    let mut told = None;
+    // `None` after a failure.
+    let mut told: Option<Arc<Wanted>> = None;
     // What was wanted before the sender was dropped is still told.
     while wanted.changed().await.is_ok() {
         let wanted = Arc::clone(&wanted.borrow_and_update());
-        let news = Wanted { document: undated(&wanted.document), mtu: wanted.mtu };
-        if told.as_ref() == Some(&news) {
-            continue;
-        }
-        let write = Arc::clone(&write);
-        let outcomes = patiently(spawn_blocking(move || write(&wanted))).await;
-        told = outcomes.iter().all(Result::is_ok).then_some(news);
+        // Another date alone is no reason to write. A file that somebody removed or altered is: it says again what it
+        // said.
+        let wanted = told.filter(|told| told.is_but_for_dates(&wanted)).unwrap_or(wanted);
+        let (write, given) = (Arc::clone(&write), Arc::clone(&wanted));
+        let outcomes = patiently(spawn_blocking(move || write(&given))).await;
+        told = outcomes.iter().all(Result::is_ok).then_some(wanted);
         for outcome in outcomes {
             metrics.observe_host_file(&outcome);
             if let Err(error) = outcome {
@@ -106,9 +105,14 @@ fn write(files: &HostFiles, wanted: &Wanted) -> Outcomes {
     [Some(survey), mtu].into_iter().flatten().collect()
 }
 
-fn undated(document: &str) -> String {
-    let dated = |line: &&str| !line.trim_start().starts_with("\"observed_at\"");
-    document.lines().filter(dated).collect::<Vec<_>>().join("\n")
+impl Wanted {
+    fn is_but_for_dates(&self, other: &Self) -> bool {
+        self.mtu == other.mtu && undated(&self.document).eq(undated(&other.document))
+    }
+}
+
+fn undated(document: &str) -> impl Iterator<Item = &str> {
+    document.lines().filter(|line| !line.trim_start().starts_with("\"observed_at\""))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a CNI says that its pods will get, for a node that has not seen one yet.
+//! What a CNI says that its next pod will get, whatever those have that are there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -156,7 +156,7 @@ fn unseen_handles(handles: &Handles, privileges: &[Capability]) -> Vec<Unseen> {
 /// Ids of namespaces on the far side of the links that the host's default routes leave by.
 fn behind_uplinks(links: &[Link<Linked>], routes: &Routes) -> BTreeSet<Nsid> {
     let mut outside = BTreeSet::new();
-    for route in &routes.defaults {
+    for route in routes.defaults.iter().chain(&routes.spares) {
         let mut at = Some(route.ifindex);
         // A VLAN on a veth, say: follow the lower links of our own namespace.
         for _ in 0..links.len() {

@@ -5,7 +5,7 @@ use super::identity::Identity;
 use super::role::{Role, role};
 use super::unseen::{Unseen, count};
 use crate::domain::link::{Link, LinkKind, LinkRef};
-use crate::domain::topology::{Netns, NetnsIx, Place, Topology};
+use crate::domain::topology::{HOST, Netns, NetnsIx, Place, Topology};
 use crate::kernel::procfs;
 
 /// What is opaque here, and why.
@@ -22,11 +22,12 @@ pub fn opaque(topology: &Topology, cni: Option<&Cni>, identities: &[Identity]) -
     }
     if cni.is_some_and(|cni| cni.name == "Cilium") {
         if nested().any(|(_, netns)| netns.routes.is_none()) {
-            unseen.push(Unseen::needing(
-                "the MTU that Cilium sets on pods' routes",
-                "it may be under the link's; the safe value is capped by the host's routes through cilium_host",
-                "CAP_SYS_ADMIN",
-            ));
+            let then = if has_cilium_route_with_mtu(topology) {
+                "it may be under the link's; the safe value is capped by the host's routes through cilium_host"
+            } else {
+                "it may be under the link's, and no route of the host through cilium_host tells it"
+            };
+            unseen.push(Unseen::needing("the MTU that Cilium sets on pods' routes", then, "CAP_SYS_ADMIN"));
         }
         unseen.push(Unseen::opaque(
             "packets that Cilium's eBPF routes past the host's stack",
@@ -53,6 +54,13 @@ pub fn opaque(topology: &Topology, cni: Option<&Cni>, identities: &[Identity]) -
     unseen
 }
 
+/// By which the pods' routes can be told from outside of them.
+fn has_cilium_route_with_mtu(topology: &Topology) -> bool {
+    let host = topology.netns(HOST);
+    let mut routes = host.routes.iter().flat_map(|routes| &routes.others).filter(|route| route.mtu.is_some());
+    routes.any(|route| host.links.get(&route.ifindex).is_some_and(|link| link.name == "cilium_host"))
+}
+
 fn has_role(topology: &Topology, netns: NetnsIx, found: &Netns, wanted: Role) -> bool {
     found.links.keys().any(|ifindex| role(topology, LinkRef { netns, ifindex: *ifindex }) == wanted)
 }
@@ -74,3 +82,6 @@ fn is_tap(link: &Link<NetnsIx>) -> bool {
 fn runs_gvisor(identity: &Identity) -> bool {
     identity.pids.iter().any(|pid| procfs::command_name(*pid).starts_with("runsc"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The MTU that a nested dockerd may safely use, at every level.
 
 use super::evidence::Evidence;
-use super::link::Ifindex;
+use super::link::{Ifindex, LinkKind, LinkRef};
 use super::mtu::{IpFamily, LinkMtu, PathMtu};
 use super::topology::{HOST, NetnsIx, Place, Topology};
 use super::walk::{Hop, Limit};
@@ -16,7 +16,7 @@ pub struct Bounds {
     pub maximum: LinkMtu,
     /// Links of the host that carry the pods' packets to other hosts (an overlay).
     pub overlays: Vec<Ifindex>,
-    /// What the next pod will get, by its CNI: counts as long as there is nothing at level 1.
+    /// What the next pod will get, by its CNI: counts for the node, and not for what is there already.
     pub expected: Option<LinkMtu>,
     /// Measured path MTUs from the host, one for each probed address.
     pub measured: Vec<MeasuredPath>,
@@ -65,12 +65,13 @@ impl Topology {
             Place::Host | Place::Nested { level: 1, .. } => self.has_default_route(ix, family).then_some(ix),
             Place::Nested { .. } | Place::Outside | Place::Unconnected => None,
         };
-        self.safe_over(self.iter().filter_map(first_level), family, bounds)
+        self.safe_over(self.iter().filter_map(first_level), family, bounds, bounds.expected)
     }
 
     /// The same for what is nested in one namespace, whatever the others can do; `None` when it has no default route.
     pub fn safe_mtu_inside(&self, netns: NetnsIx, family: IpFamily, bounds: &Bounds) -> Option<SafeMtu> {
-        self.safe_over(self.has_default_route(netns, family).then_some(netns).into_iter(), family, bounds)
+        let netns = self.has_default_route(netns, family).then_some(netns);
+        self.safe_over(netns.into_iter(), family, bounds, None)
     }
 
     fn safe_over(
@@ -78,25 +79,32 @@ impl Topology {
         namespaces: impl Iterator<Item = NetnsIx>,
         family: IpFamily,
         bounds: &Bounds,
+        expected: Option<LinkMtu>,
     ) -> Option<SafeMtu> {
         let narrowest = namespaces.filter_map(|netns| Self::narrowest(&self.walk(netns, family)));
         let Limit { hop, mtu } = narrowest.min_by_key(|limit| limit.mtu)?;
         let safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop) };
-        Some(self.bounded(safe, family, bounds))
+        Some(self.bounded(safe, family, bounds, expected))
     }
 
     /// What bounds packets of `family` besides the walks outward.
     pub(super) fn besides_walks(&self, family: IpFamily, bounds: &Bounds) -> LinkMtu {
         let (mtu, evidence) = (bounds.maximum, Evidence::Configured);
-        self.bounded(SafeMtu { mtu, evidence, limited_by: Limiter::Maximum }, family, bounds).mtu
+        self.bounded(SafeMtu { mtu, evidence, limited_by: Limiter::Maximum }, family, bounds, None).mtu
     }
 
-    fn bounded(&self, mut safe: SafeMtu, family: IpFamily, bounds: &Bounds) -> SafeMtu {
+    fn bounded(
+        &self,
+        mut safe: SafeMtu,
+        family: IpFamily,
+        bounds: &Bounds,
+        expected: Option<LinkMtu>,
+    ) -> SafeMtu {
         let overlay = self.overlay_limits(family, bounds).min_by_key(|limit| limit.mtu);
         if let Some(Limit { hop, mtu }) = overlay.filter(|limit| limit.mtu < safe.mtu) {
             safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Hop(hop) };
         }
-        if let Some(mtu) = bounds.expected.filter(|mtu| *mtu < safe.mtu && !self.has_first_level()) {
+        if let Some(mtu) = expected.filter(|mtu| *mtu < safe.mtu) {
             safe = SafeMtu { mtu, evidence: Evidence::Configured, limited_by: Limiter::Expected };
         }
         for (position, path) in bounds.measured.iter().enumerate().filter(|(_, path)| path.family == family) {
@@ -118,10 +126,6 @@ impl Topology {
         safe
     }
 
-    fn has_first_level(&self) -> bool {
-        self.iter().any(|(_, netns)| netns.place.level() == Some(1))
-    }
-
     /// The largest packet that gets from the namespace out, by what is configured and, if the host was probed, by
     /// what was measured; `None` for a namespace that no link connects to the host, or without a way out.
     pub fn effective_mtu(&self, netns: NetnsIx, measured: &[MeasuredPath]) -> Option<LinkMtu> {
@@ -136,18 +140,26 @@ impl Topology {
         IpFamily::ALL.into_iter().filter_map(by_family).min()
     }
 
+    /// By the main table's routes through them. A CNI's WireGuard has its routes in a table of its own, by a rule, and
+    /// is there only as long as it encrypts: its own MTU counts, for both families.
     fn overlay_limits(&self, family: IpFamily, bounds: &Bounds) -> impl Iterator<Item = Limit> {
+        let links = bounds.overlays.iter().filter_map(|ifindex| self.netns(HOST).links.get(ifindex));
+        let encrypting = links.filter(|link| link.kind == LinkKind::Wireguard).map(|link| {
+            let hop = Hop::Link(LinkRef { netns: HOST, ifindex: link.ifindex });
+            Limit { hop, mtu: link.mtu }
+        });
         let routes = self.netns(HOST).routes.iter().flat_map(|routes| &routes.others);
         let overlay =
             routes.filter(move |route| route.family == family && bounds.overlays.contains(&route.ifindex));
-        overlay.filter_map(|route| {
-            let at = super::link::LinkRef { netns: HOST, ifindex: route.ifindex };
+        let by_routes = overlay.filter_map(|route| {
+            let at = LinkRef { netns: HOST, ifindex: route.ifindex };
             let link = self.link(at)?;
             Some(match route.mtu {
                 Some(mtu) if mtu < link.mtu => Limit { hop: Hop::Route { netns: HOST, mtu }, mtu },
                 Some(_) | None => Limit { hop: Hop::Link(at), mtu: link.mtu },
             })
-        })
+        });
+        by_routes.chain(encrypting)
     }
 }
 

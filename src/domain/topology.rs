@@ -70,8 +70,10 @@ impl Place {
 /// Routes of one namespace that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
-    /// Default routes of the main table, the preferred one of each family first.
+    /// Default routes of the main table, of each family those of the best metric: the kernel spreads packets over them.
     pub defaults: Vec<Route>,
+    /// Default routes of the main table that no packet takes as long as those are there and alive.
+    pub spares: Vec<Route>,
     /// Other routes of the main table, one for each distinct family, link and MTU.
     pub others: Vec<Route>,
     /// Path MTUs that the kernel learned from PTBs. Hints: a forged PTB leaves one too.
@@ -79,9 +81,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The preferred default route of `family`.
-    pub fn default_route(&self, family: IpFamily) -> Option<&Route> {
-        self.defaults.iter().find(|route| route.family == family)
+    fn defaults_of(&self, family: IpFamily) -> impl Iterator<Item = &Route> {
+        self.defaults.iter().filter(move |route| route.family == family)
     }
 }
 
@@ -164,17 +165,22 @@ impl Topology {
     /// the host's.
     pub fn has_default_route(&self, ix: NetnsIx, family: IpFamily) -> bool {
         match (&self.netns(ix).routes, ix) {
-            (Some(routes), _) => routes.default_route(family).is_some(),
+            (Some(routes), _) => routes.defaults_of(family).next().is_some(),
             (None, HOST) => false,
             (None, _) => self.has_default_route(HOST, family),
         }
     }
 
-    /// How packets of `family` leave the namespace.
+    /// How packets of `family` leave the namespace; where that is by several links, the one that carries least.
     pub fn way_out(&self, ix: NetnsIx, family: IpFamily) -> Option<WayOut> {
         let netns = self.netns(ix);
         if let Some(routes) = &netns.routes {
-            let route = routes.default_route(family)?;
+            let carries = |route: &&Route| {
+                let link = netns.links.get(&route.ifindex).map(|link| link.mtu);
+                let least = link.into_iter().chain(route.mtu).min();
+                (least.is_none(), least)
+            };
+            let route = routes.defaults_of(family).min_by_key(carries)?;
             return Some(WayOut { ifindex: route.ifindex, route_mtu: route.mtu, inferred: false });
         }
         let parent = netns.place.parent()?;

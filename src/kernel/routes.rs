@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use netlink_packet_core::Parseable;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHopFlags,
+    RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -26,8 +27,11 @@ impl RouteSocket {
                 Ok(())
             });
             let mut found = or_none(dumped)?;
-            found.defaults.sort_by_key(|(metric, _)| *metric);
-            routes.defaults.extend(found.defaults.into_iter().map(|(_, route)| route));
+            let best = found.defaults.iter().map(|(rank, _)| *rank).min();
+            for (rank, route) in found.defaults {
+                let preferred = if Some(rank) == best { &mut routes.defaults } else { &mut routes.spares };
+                preferred.push(route);
+            }
             found.others.sort_unstable();
             found.others.dedup();
             routes.others.extend(found.others);
@@ -66,10 +70,10 @@ fn request(family: IpFamily, flags: RouteFlags) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
-/// Default routes carry their metric, by which the kernel prefers them.
+/// Default routes carry what the kernel prefers them by: whether they are dead, and their metric.
 #[derive(Default)]
 struct Found {
-    defaults: Vec<(u32, Route)>,
+    defaults: Vec<((bool, u32), Route)>,
     others: Vec<Route>,
 }
 
@@ -78,12 +82,15 @@ impl Found {
         if message.header.kind != RouteType::Unicast {
             return;
         }
+        let is_dead = message.header.flags.contains(RouteFlags::Dead);
         let mut metric = 0;
         let mut links = Vec::new();
         for attribute in &message.attributes {
             match attribute {
-                RouteAttribute::Oif(ifindex) => links.push(*ifindex),
-                RouteAttribute::MultiPath(hops) => links.extend(hops.iter().map(|hop| hop.interface_index)),
+                RouteAttribute::Oif(ifindex) => links.push((*ifindex, is_dead)),
+                RouteAttribute::MultiPath(hops) => links.extend(
+                    hops.iter().map(|hop| (hop.interface_index, hop.flags.contains(RouteNextHopFlags::Dead))),
+                ),
                 RouteAttribute::Priority(priority) => metric = *priority,
                 // Every link that is up has this one. It leads to no other network.
                 RouteAttribute::Destination(RouteAddress::Inet6(address))
@@ -95,10 +102,11 @@ impl Found {
             }
         }
         let mtu = route_mtu(message);
-        for ifindex in links.into_iter().filter_map(Ifindex::new) {
+        for (ifindex, is_dead) in links {
+            let Some(ifindex) = Ifindex::new(ifindex) else { continue };
             let route = Route { family, ifindex, mtu };
             if message.header.destination_prefix_length == 0 {
-                self.defaults.push((metric, route));
+                self.defaults.push(((is_dead, metric), route));
             } else {
                 self.others.push(route);
             }

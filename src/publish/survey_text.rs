@@ -47,7 +47,7 @@ pub(super) fn limiter(survey: &Survey, safe: SafeMtu) -> String {
         Limiter::Path(position) => {
             format!("limited by the path to {}", survey.paths[survey.measured[position].0].target)
         }
-        Limiter::Expected => format!("no pod yet; the next one gets it by {}", survey.expected_from()),
+        Limiter::Expected => format!("the next pod gets it by {}", survey.expected_from()),
         Limiter::Maximum => "the largest that is allowed".to_owned(),
     }
 }

@@ -73,8 +73,21 @@ fn a_node_that_has_not_seen_a_pod_yet_goes_by_what_the_cni_says() {
         (safe_mtu.mtu, safe_mtu.evidence, safe_mtu.limited_by),
         (mtu(1450), CONFIGURED, Limiter::Expected)
     );
-    pod(&mut sample, 1480);
-    assert_eq!(safe(&sample, &expected), Some((1480, CONFIGURED)), "a pod that is there knows better");
+    Docker::start(&mut sample, HOST, 1500);
+    assert_eq!(safe(&sample, &expected), Some((1450, CONFIGURED)), "a container of a docker is no pod");
+}
+
+#[test]
+fn what_the_next_pod_gets_counts_for_the_node_beside_larger_pods_and_not_inside_of_them() {
+    let mut sample = machine(1500);
+    let (pod, _) = pod(&mut sample, 1480);
+    let with = |bytes| Bounds { expected: Some(mtu(bytes)), ..bounds() };
+    let safe_mtu = sample.topology().safe_dind_mtu(IpFamily::V4, &with(1440)).unwrap();
+    assert_eq!((safe_mtu.mtu, safe_mtu.limited_by), (mtu(1440), Limiter::Expected));
+    assert_eq!(safe(&sample, &with(1490)), Some((1480, CONFIGURED)), "a larger one raises nothing");
+    let inside = sample.topology().safe_mtu_inside(pod, IpFamily::V4, &with(1440)).unwrap();
+    assert_eq!(inside.mtu, mtu(1480));
+    assert_eq!(sample.topology().besides_walks(IpFamily::V4, &with(1440)), mtu(1500));
 }
 
 #[test]
@@ -104,6 +117,18 @@ fn an_overlay_that_no_route_uses_caps_nothing() {
     let mut sample = machine(1500);
     let LinkRef { ifindex, .. } = sample.link(HOST, "tunl0", LinkKind::Ipip, 1480);
     assert_eq!(safe(&sample, &Bounds { overlays: vec![ifindex], ..bounds() }), Some((1500, CONFIGURED)));
+}
+
+#[test]
+fn a_cnis_wireguard_caps_without_a_route_that_could_be_read() {
+    let mut sample = machine(1500);
+    let (pod, _) = pod(&mut sample, 1500);
+    let wireguard = sample.link(HOST, "cilium_wg0", LinkKind::Wireguard, 1420);
+    let bounds = Bounds { overlays: vec![wireguard.ifindex], ..bounds() };
+    let safe = sample.topology().safe_dind_mtu(IpFamily::V4, &bounds).unwrap();
+    assert_eq!((safe.mtu, safe.limited_by), (mtu(1420), Limiter::Hop(Hop::Link(wireguard))));
+    assert_eq!(sample.topology().safe_mtu_inside(pod, IpFamily::V4, &bounds).unwrap().mtu, mtu(1420));
+    assert_eq!(sample.topology().safe_dind_mtu(IpFamily::V6, &bounds), None, "no default route");
 }
 
 #[test]

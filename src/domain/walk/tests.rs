@@ -47,6 +47,21 @@ fn a_route_that_sets_an_mtu_is_a_hop_of_its_own() {
 }
 
 #[test]
+fn of_default_routes_that_share_the_packets_the_one_that_carries_least_is_the_way() {
+    let mut sample = machine(1500);
+    let (pod, _) = pod(&mut sample, 1500);
+    let tunnel = sample.link(HOST, "tunnel", LinkKind::Gre, 1476);
+    sample.default_route(tunnel, IpFamily::V4, None);
+    assert_eq!(walk(&sample, pod), ["eth0", "cali1", "tunnel"]);
+    let third = sample.link(HOST, "eth2", LinkKind::Device, 1500);
+    sample.default_route(third, IpFamily::V4, Some(1400));
+    assert_eq!(walk(&sample, pod), ["eth0", "cali1", "route 1400", "eth2"]);
+    let unseen = Route { family: IpFamily::V4, ifindex: Ifindex::new(99).unwrap(), mtu: None };
+    sample.routes(HOST).defaults.insert(0, unseen);
+    assert_eq!(walk(&sample, pod), ["eth0", "cali1", "route 1400", "eth2"], "of one that was seen");
+}
+
+#[test]
 fn without_readable_routes_the_smallest_link_outward_is_the_way() {
     let mut sample = machine(1500);
     let pod = sample.nested_in(HOST);

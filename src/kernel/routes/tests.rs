@@ -48,7 +48,7 @@ fn a_default_route_has_its_metric_and_its_mtu() {
         [(IpFamily::V4, V4_DEFAULT, 100, 1400), (IpFamily::V6, V6_DEFAULT, 512, 1380)]
     {
         let found = found(family, capture);
-        assert_eq!(found.defaults, [(metric, by_link(family, 2, Some(mtu(bytes))))], "{family}");
+        assert_eq!(found.defaults, [((false, metric), by_link(family, 2, Some(mtu(bytes))))], "{family}");
         assert_eq!(found.others, [], "{family}");
     }
 }
@@ -60,6 +60,21 @@ fn each_next_hop_is_a_route() {
         assert_eq!(found.others, [by_link(family, 2, None), by_link(family, 3, None)], "{family}");
         assert_eq!(found.defaults, [], "{family}");
     }
+}
+
+#[test]
+fn a_dead_next_hop_is_no_more_than_a_spare() {
+    let mut message = parse(V4_MULTIPATH);
+    message.header.destination_prefix_length = 0;
+    for attribute in &mut message.attributes {
+        if let RouteAttribute::MultiPath(hops) = attribute {
+            hops[1].flags.insert(RouteNextHopFlags::Dead);
+        }
+    }
+    let mut found = Found::default();
+    found.add(IpFamily::V4, &message);
+    let ranks: Vec<_> = found.defaults.iter().map(|(rank, _)| *rank).collect();
+    assert_eq!(ranks, [(false, 0), (true, 0)]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub fn is_same(a: &NodeMtuStatus, b: &NodeMtuStatus) -> bool {
     undated(a) == undated(b)
 }
 
-/// The least that links, routes and the CNI's configuration tell: the safe value, had nothing been probed.
+/// The least that links, routes and the CNI's files tell: the safe value, had nothing been probed.
 fn configured(survey: &Survey) -> Option<LinkMtu> {
     let topology = &survey.look.topology;
     let bounds = Bounds {

@@ -1,7 +1,10 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::discovery::expected::ExpectedMtu;
 use crate::discovery::identity::Identity;
+use crate::discovery::survey::Look;
 use crate::domain::search::Verdict;
 use crate::domain::topology::sample::{Docker, Sample, machine, mtu, pod};
 use crate::publish::sample::{identity, paths, searched, seed_problem, survey};
@@ -75,6 +78,16 @@ fn a_value_that_links_tell_has_one_method_and_no_search() {
     let told = status(&NodeReport::new(&quiet(Vec::new()), &steady(1450)), &Pods::new());
     assert_eq!((told.methods, told.searches), (vec![Method::Link], 0));
     assert_eq!(told.evidence, Some(ReportedEvidence::Configured));
+}
+
+#[test]
+fn what_the_next_pod_gets_is_configured_as_links_are() {
+    let look = Arc::into_inner(quiet(Vec::new()).look).unwrap();
+    let expected = ExpectedMtu { mtu: mtu(1400), from: "/var/lib/calico/mtu".into() };
+    let look = Look { expected: Some(expected), ..look };
+    let survey = Survey::conclude(look, Vec::new(), LinkMtu::DOCKER_DEFAULT, at(0));
+    let told = status(&NodeReport::new(&survey, &steady(1400)), &Pods::new());
+    assert_eq!((told.evidence, told.methods), (Some(ReportedEvidence::Configured), vec![Method::Link]));
 }
 
 #[test]
