@@ -164,7 +164,7 @@ impl Controller {
         let leadership = election.leadership();
         let is_leader = leads.subscribe();
         let electing = tokio::spawn(election.run(leads, async { drop(stopped.await) }));
-        let (watches, news) = watch::follow_all(&client, &config.pool_label, &metrics);
+        let (watches, news) = watch::follow_all(&client, &config, &metrics);
         let mut work = Work::new(&config, &client, leadership, values, metrics, Arc::clone(&status));
         tokio::select! {
             () = work.turn(watches, news, is_leader) => {}
@@ -334,6 +334,8 @@ impl Work {
         let refused = reports.values().filter(|seen| seen.is_refused).count();
         self.metrics.observe_pools(&pools, refused);
         let of_nodes = reports.iter().filter_map(|(node, seen)| Some((node.clone(), seen.report.dind_mtu?)));
+        // Where both tell one, that of the report counts.
+        let of_nodes = self.fleet.last_of(self.nodes.known().keys()).chain(of_nodes);
         let named = self.namespaces.known().iter();
         let named = named.filter_map(|(name, seen)| Some((name.clone(), seen.pools.clone()?)));
         let values = Values {

@@ -213,7 +213,7 @@ async fn old_reports_count_and_the_config_map_says_so() -> Result<()> {
     let replica = Replica::start(&server, "a").await?;
     let stored = said(&server, "ci", "1400").await;
     let old = &stored["metadata"]["annotations"]["mtu-agent.dev/old-values"];
-    assert_eq!(*old, "cloud: reports older than 3 hours count");
+    assert_eq!(*old, "cloud: reports count that are older than 3 hours or gone");
     assert_eq!(replica.metric("mtu_agent_controller_nodes_old{pool=\"cloud\"}").await?, "1");
     report(&server, "node-2", 1400);
     let is_fresh = |object: &Value| object["metadata"]["annotations"]["mtu-agent.dev/old-values"].is_null();
@@ -286,6 +286,62 @@ async fn a_node_that_is_gone_leaves_with_its_value() -> Result<()> {
     server.delete("NodeMtu", "", "node-2");
     let stored = said(&server, "ci", "1450").await;
     assert_eq!(stored["metadata"]["annotations"]["mtu-agent.dev/old-values"], Value::Null);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_node_whose_report_is_deleted_keeps_its_value_and_its_pool_does_not_rise_above_it() -> Result<()> {
+    let server = cluster().await?;
+    for (name, mtu) in [("node-2", 1400), ("node-3", 1450)] {
+        node(&server, name, Some("cloud"));
+        report(&server, name, mtu);
+    }
+    labelled(&server, "ci", None);
+    let replica = Replica::start_with(&server, "a", |config| config.raise_after = Duration::ZERO).await?;
+    said(&server, "ci", "1400").await;
+    server.delete("NodeMtu", "", "node-2");
+    let says = |object: &Value| {
+        let old = &object["metadata"]["annotations"]["mtu-agent.dev/old-values"];
+        old == "cloud: reports count that are older than 3 hours or gone"
+    };
+    let stored = server.wait_for_object("ConfigMap", "ci", CONFIG_MAP, says).await;
+    assert_eq!(stored["data"]["DIND_MTU"], "1400");
+    assert_eq!(replica.values.borrow().of_node("node-2").map(LinkMtu::get), Some(1400));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn nodes_that_can_never_run_an_agent_count_in_no_pool() -> Result<()> {
+    let server = cluster().await?;
+    let other = |name: &str, label: &str, value: &str| {
+        let labels = json!({"mtu-agent.dev/pool": "cloud", label: value});
+        server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}));
+    };
+    other("windows", "kubernetes.io/os", "windows");
+    other("virtual", "type", "virtual-kubelet");
+    other("fargate", "eks.amazonaws.com/compute-type", "fargate");
+    labelled(&server, "ci", None);
+    let raise_after = Duration::from_millis(1);
+    let replica = Replica::start_with(&server, "a", |config| config.raise_after = raise_after).await?;
+    said(&server, "ci", "1450").await;
+    assert_eq!(replica.metric("mtu_agent_controller_nodes{pool=\"cloud\"}").await?, "1");
+    report(&server, "node-1", 1500);
+    said(&server, "ci", "1500").await;
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn nodes_are_those_that_the_selector_selects() -> Result<()> {
+    let server = cluster().await?;
+    node(&server, "node-2", Some("metal"));
+    report(&server, "node-2", 1400);
+    labelled(&server, "ci", None);
+    let selector = "mtu-agent.dev/pool=cloud";
+    let replica =
+        Replica::start_with(&server, "a", |config| config.node_selector = selector.to_owned()).await?;
+    let stored = said(&server, "ci", "1450").await;
+    assert_eq!(stored["data"]["DIND_MTU.metal"], Value::Null);
+    assert_eq!(replica.values.borrow().of_node("node-2").map(LinkMtu::get), Some(1400), "it has its own");
     replica.stop().await
 }
 

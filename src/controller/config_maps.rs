@@ -48,7 +48,7 @@ fn old_values(pools: &BTreeMap<String, Pool>) -> Option<String> {
     let old: Vec<_> = published
         .filter_map(|(name, pool)| match pool.age() {
             Age::Fresh => None,
-            Age::OldReports => Some(format!("{name}: reports older than 3 hours count")),
+            Age::OldReports => Some(format!("{name}: reports count that are older than 3 hours or gone")),
             Age::NoReports => Some(format!("{name}: no node reports")),
         })
         .collect();

@@ -99,7 +99,7 @@ fn it_says_which_values_are_old_and_why() {
     world.pools.get_mut("metal").unwrap().reporting = 0;
     world.pools.insert("new".into(), Pool { nodes: 3, ..Pool::default() });
     world.update();
-    let old = "cloud: reports older than 3 hours count; metal: no node reports";
+    let old = "cloud: reports count that are older than 3 hours or gone; metal: no node reports";
     assert_eq!(world.content("ci").old_values.as_deref(), Some(old));
     let applied = world.content("ci").applied_to("ci");
     assert_eq!(applied.metadata.annotations, Some([(OLD_VALUES.to_owned(), old.to_owned())].into()));
