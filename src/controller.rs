@@ -185,6 +185,9 @@ struct Work {
     status: Arc<ControllerStatus>,
     values: tokio::sync::watch::Sender<Arc<Values>>,
 
+    /// The controller's own.
+    namespace: String,
+
     reports: Mirror<NodeReport>,
     nodes: Mirror<String>,
     namespaces: Mirror<SeenNamespace>,
@@ -239,6 +242,7 @@ impl Work {
             metrics,
             status,
             values,
+            namespace: config.namespace.clone(),
             reports: Mirror::default(),
             nodes: Mirror::default(),
             namespaces: Mirror::default(),
@@ -318,8 +322,8 @@ impl Work {
             return;
         }
         if self.folded.is_none() {
-            let published = self.config_maps.known().values().filter(|found| found.is_ours);
-            self.fleet.resume(now, published.flat_map(SeenConfigMap::published));
+            let (found, nodes) = (self.config_maps.known(), self.nodes.known());
+            self.fleet.resume(now, config_maps::published(&self.namespace, found, nodes));
             self.status.listed();
             info!(nodes = self.nodes.known().len(), reports = self.reports.known().len(), "all is listed");
         }

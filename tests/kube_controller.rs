@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mtu_agent::domain::mtu::LinkMtu;
-use mtu_agent::publish::kubernetes::names::CONFIG_MAP;
+use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, CONTROLLER_NAMESPACE};
 use mtu_lab::api_server::ApiServer;
 use serde_json::{Value, json};
 
@@ -237,6 +237,7 @@ async fn a_restart_neither_raises_nor_forgets_nor_writes() -> Result<()> {
     labelled(&server, "ci", None);
     let first = Replica::start(&server, "a").await?;
     said(&server, "ci", "1400").await;
+    said(&server, CONTROLLER_NAMESPACE, "1400").await;
     first.stop().await?;
     let written = config_map_writes(&server).len();
     // While no controller runs, one pool could have more, and another has nobody left who tells.
@@ -257,6 +258,54 @@ async fn a_restart_neither_raises_nor_forgets_nor_writes() -> Result<()> {
     );
     assert_eq!(config_map_writes(&server).len(), written + 1, "only that the value of metal is old");
     second.stop().await
+}
+
+#[tokio::test]
+async fn values_outlive_a_restart_though_no_namespace_is_labelled() -> Result<()> {
+    let server = cluster().await?;
+    let first = Replica::start(&server, "a").await?;
+    let kept = said(&server, CONTROLLER_NAMESPACE, "1450").await;
+    assert_eq!(kept["data"], cloud_1450());
+    first.stop().await?;
+    server.delete("Node", "", "node-1");
+    server.delete("NodeMtu", "", "node-1");
+    let mut second = Replica::start(&server, "b").await?;
+    let values = second.until_values(|values| !values.pools.is_empty()).await?;
+    assert_eq!(values.pools["cloud"].get(), 1450);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn what_a_tenant_writes_into_a_config_map_is_nobody_elses_value_after_a_restart() -> Result<()> {
+    let server = cluster().await?;
+    labelled(&server, "ci", None);
+    let first = Replica::start(&server, "a").await?;
+    let mut stored = said(&server, "ci", "1450").await;
+    said(&server, CONTROLLER_NAMESPACE, "1450").await;
+    first.stop().await?;
+    stored["data"]["DIND_MTU.zz"] = "576".into();
+    stored["data"]["DIND_MTU.cloud"] = "576".into();
+    server.put(stored);
+    ours(&server, "theirs", &json!({"DIND_MTU.yy": "577"}));
+    let mut second = Replica::start(&server, "b").await?;
+    let values = second.until_values(|values| !values.pools.is_empty()).await?;
+    let pools: Vec<_> = values.pools.iter().map(|(pool, mtu)| (pool.as_str(), mtu.get())).collect();
+    assert_eq!(pools, [("cloud", 1450)]);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn the_first_run_that_keeps_values_goes_on_from_those_of_all_namespaces() -> Result<()> {
+    let server = cluster().await?;
+    labelled(&server, "ci", None);
+    ours(&server, "ci", &json!({"DIND_MTU": "1300", "DIND_MTU.cloud": "1400", "DIND_MTU.zz": "576"}));
+    let replica = Replica::start(&server, "a").await?;
+    let kept = said(&server, CONTROLLER_NAMESPACE, "1400").await;
+    assert_eq!(
+        (&kept["data"]["DIND_MTU.cloud"], &kept["data"]["DIND_MTU.zz"]),
+        (&"1400".into(), &Value::Null)
+    );
+    replica.stop().await
 }
 
 #[tokio::test]

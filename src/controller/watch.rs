@@ -42,7 +42,7 @@ pub(super) fn follow_all(
     let paged = || watcher::Config::default().page_size(PAGE);
     let config_maps =
         watcher::Config::default().page_size(CONFIG_MAP_PAGE).fields(&format!("metadata.name={CONFIG_MAP}"));
-    let pool_label = config.pool_label.clone();
+    let (pool_label, own) = (config.pool_label.clone(), config.namespace.clone());
     let mut tasks = JoinSet::new();
 
     let reports = watcher(Api::<SeenNodeMtu>::all(client.clone()), paged());
@@ -59,7 +59,7 @@ pub(super) fn follow_all(
     let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), paged());
     tasks.spawn(
         to(WatchKind::Namespaces)
-            .follow(namespaces, News::Namespaces, |it| (it.name_any(), SeenNamespace::of(&it))),
+            .follow(namespaces, News::Namespaces, move |it| (it.name_any(), SeenNamespace::of(&it, &own))),
     );
     let config_maps = watcher(Api::<ConfigMap>::all(client.clone()), config_maps);
     tasks.spawn(to(WatchKind::ConfigMaps).follow(config_maps, News::ConfigMaps, |it| {
