@@ -134,15 +134,13 @@ impl Election {
         let (mut is_failing, mut renewed) = (false, None);
         loop {
             // One that met an error would not say again that it leads.
-            let ended = match self.manager().await {
-                Ok(manager) => match self.follow(kept.insert(manager), leads, &mut is_failing).await {
-                    Some(error) => error,
-                    None => {
-                        self.free_if_abandoned(&mut renewed).await;
-                        continue;
-                    }
-                },
-                Err(error) => error,
+            let followed = match self.manager().await {
+                Ok(manager) => self.follow(kept.insert(manager), leads, &mut is_failing).await,
+                Err(error) => Err(error),
+            };
+            let Err(ended) = followed else {
+                self.free_if_abandoned(&mut renewed).await;
+                continue;
             };
             let (led, error) = (leads.send_replace(false), with_sources(&ended));
             if std::mem::replace(&mut is_failing, true) {
@@ -166,13 +164,13 @@ impl Election {
         LeaseManager::new(client, LEASE, self.namespace.clone(), params, mode).await
     }
 
-    /// Ends when the Lease cannot be asked, with why; or after a while of not leading.
+    /// Ends when the Lease cannot be asked, or after a while of not leading.
     async fn follow(
         &self,
         manager: &LeaseManager,
         leads: &watch::Sender<bool>,
         is_failing: &mut bool,
-    ) -> Option<LeaseManagerError> {
+    ) -> Result<(), LeaseManagerError> {
         loop {
             let is_leader = *leads.borrow();
             let changed = tokio::select! {
@@ -180,7 +178,7 @@ impl Election {
                 // That it was read says little: it may only be asked for when that of another one has ended.
                 () = sleep(2 * self.timing.duration()), if !is_leader => {
                     recovered(is_failing);
-                    return None;
+                    return Ok(());
                 }
             };
             match changed {
@@ -189,7 +187,7 @@ impl Election {
                     info!(identity = self.identity, is_leader, "leadership changed");
                     leads.send_replace(is_leader);
                 }
-                Err(error) => return Some(error),
+                Err(error) => return Err(error),
             }
         }
     }
