@@ -295,6 +295,10 @@ pub(crate) struct ControllerArgs {
     #[arg(long, value_name = "LABEL", env = "MTU_AGENT_POOL_LABEL")]
     pub(crate) pool_label: Option<String>,
 
+    /// Labels of the nodes on which agents run; others count in no pool [default: all but Windows, virtual kubelets and Fargate]
+    #[arg(long, value_name = "SELECTOR", env = "MTU_AGENT_NODE_SELECTOR")]
+    pub(crate) node_selector: Option<String>,
+
     /// How long a larger value of a pool must last before it is published [default: 10m]
     #[arg(long, value_name = "DURATION", env = "MTU_AGENT_RAISE_AFTER")]
     pub(crate) raise_after: Option<String>,

@@ -164,7 +164,7 @@ impl Controller {
         let leadership = election.leadership();
         let is_leader = leads.subscribe();
         let electing = tokio::spawn(election.run(leads, async { drop(stopped.await) }));
-        let (watches, news) = watch::follow_all(&client, &config.pool_label, &metrics);
+        let (watches, news) = watch::follow_all(&client, &config, &metrics);
         let mut work = Work::new(&config, &client, leadership, values, metrics, Arc::clone(&status));
         tokio::select! {
             () = work.turn(watches, news, is_leader) => {}
@@ -184,6 +184,9 @@ struct Work {
     metrics: Arc<ControllerMetrics>,
     status: Arc<ControllerStatus>,
     values: tokio::sync::watch::Sender<Arc<Values>>,
+
+    /// The controller's own.
+    namespace: String,
 
     reports: Mirror<NodeReport>,
     nodes: Mirror<String>,
@@ -239,6 +242,7 @@ impl Work {
             metrics,
             status,
             values,
+            namespace: config.namespace.clone(),
             reports: Mirror::default(),
             nodes: Mirror::default(),
             namespaces: Mirror::default(),
@@ -318,8 +322,8 @@ impl Work {
             return;
         }
         if self.folded.is_none() {
-            let published = self.config_maps.known().values().filter(|found| found.is_ours);
-            self.fleet.resume(now, published.flat_map(SeenConfigMap::published));
+            let (found, nodes) = (self.config_maps.known(), self.nodes.known());
+            self.fleet.resume(now, config_maps::published(&self.namespace, found, nodes));
             self.status.listed();
             info!(nodes = self.nodes.known().len(), reports = self.reports.known().len(), "all is listed");
         }
@@ -334,6 +338,8 @@ impl Work {
         let refused = reports.values().filter(|seen| seen.is_refused).count();
         self.metrics.observe_pools(&pools, refused);
         let of_nodes = reports.iter().filter_map(|(node, seen)| Some((node.clone(), seen.report.dind_mtu?)));
+        // Where both tell one, that of the report counts.
+        let of_nodes = self.fleet.last_of(self.nodes.known().keys()).chain(of_nodes);
         let named = self.namespaces.known().iter();
         let named = named.filter_map(|(name, seen)| Some((name.clone(), seen.pools.clone()?)));
         let values = Values {

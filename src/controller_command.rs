@@ -39,7 +39,7 @@ pub(crate) fn run(args: ControllerArgs) -> anyhow::Result<u8> {
 
 fn knobs(args: ControllerArgs) -> Knobs {
     let ControllerArgs { listen, webhook_listen, webhook_hosts, namespace, identity, pool_label, .. } = args;
-    let ControllerArgs { raise_after, debounce, drain, certificates, .. } = args;
+    let ControllerArgs { node_selector, raise_after, debounce, drain, certificates, .. } = args;
     let certificates = match certificates {
         Certificates::SelfSigned => config::Certificates::SelfSigned,
         Certificates::CertManager => config::Certificates::CertManager,
@@ -52,6 +52,7 @@ fn knobs(args: ControllerArgs) -> Knobs {
         namespace,
         identity,
         pool_label,
+        node_selector,
         raise_after,
         debounce,
         drain,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mtu_agent::domain::mtu::LinkMtu;
-use mtu_agent::publish::kubernetes::names::CONFIG_MAP;
+use mtu_agent::publish::kubernetes::names::{CONFIG_MAP, CONTROLLER_NAMESPACE};
 use mtu_lab::api_server::ApiServer;
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ async fn old_reports_count_and_the_config_map_says_so() -> Result<()> {
     let replica = Replica::start(&server, "a").await?;
     let stored = said(&server, "ci", "1400").await;
     let old = &stored["metadata"]["annotations"]["mtu-agent.dev/old-values"];
-    assert_eq!(*old, "cloud: reports older than 3 hours count");
+    assert_eq!(*old, "cloud: reports count that are older than 3 hours or gone");
     assert_eq!(replica.metric("mtu_agent_controller_nodes_old{pool=\"cloud\"}").await?, "1");
     report(&server, "node-2", 1400);
     let is_fresh = |object: &Value| object["metadata"]["annotations"]["mtu-agent.dev/old-values"].is_null();
@@ -237,6 +237,7 @@ async fn a_restart_neither_raises_nor_forgets_nor_writes() -> Result<()> {
     labelled(&server, "ci", None);
     let first = Replica::start(&server, "a").await?;
     said(&server, "ci", "1400").await;
+    said(&server, CONTROLLER_NAMESPACE, "1400").await;
     first.stop().await?;
     let written = config_map_writes(&server).len();
     // While no controller runs, one pool could have more, and another has nobody left who tells.
@@ -257,6 +258,54 @@ async fn a_restart_neither_raises_nor_forgets_nor_writes() -> Result<()> {
     );
     assert_eq!(config_map_writes(&server).len(), written + 1, "only that the value of metal is old");
     second.stop().await
+}
+
+#[tokio::test]
+async fn values_outlive_a_restart_though_no_namespace_is_labelled() -> Result<()> {
+    let server = cluster().await?;
+    let first = Replica::start(&server, "a").await?;
+    let kept = said(&server, CONTROLLER_NAMESPACE, "1450").await;
+    assert_eq!(kept["data"], cloud_1450());
+    first.stop().await?;
+    server.delete("Node", "", "node-1");
+    server.delete("NodeMtu", "", "node-1");
+    let mut second = Replica::start(&server, "b").await?;
+    let values = second.until_values(|values| !values.pools.is_empty()).await?;
+    assert_eq!(values.pools["cloud"].get(), 1450);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn what_a_tenant_writes_into_a_config_map_is_nobody_elses_value_after_a_restart() -> Result<()> {
+    let server = cluster().await?;
+    labelled(&server, "ci", None);
+    let first = Replica::start(&server, "a").await?;
+    let mut stored = said(&server, "ci", "1450").await;
+    said(&server, CONTROLLER_NAMESPACE, "1450").await;
+    first.stop().await?;
+    stored["data"]["DIND_MTU.zz"] = "576".into();
+    stored["data"]["DIND_MTU.cloud"] = "576".into();
+    server.put(stored);
+    ours(&server, "theirs", &json!({"DIND_MTU.yy": "577"}));
+    let mut second = Replica::start(&server, "b").await?;
+    let values = second.until_values(|values| !values.pools.is_empty()).await?;
+    let pools: Vec<_> = values.pools.iter().map(|(pool, mtu)| (pool.as_str(), mtu.get())).collect();
+    assert_eq!(pools, [("cloud", 1450)]);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn the_first_run_that_keeps_values_goes_on_from_those_of_all_namespaces() -> Result<()> {
+    let server = cluster().await?;
+    labelled(&server, "ci", None);
+    ours(&server, "ci", &json!({"DIND_MTU": "1300", "DIND_MTU.cloud": "1400", "DIND_MTU.zz": "576"}));
+    let replica = Replica::start(&server, "a").await?;
+    let kept = said(&server, CONTROLLER_NAMESPACE, "1400").await;
+    assert_eq!(
+        (&kept["data"]["DIND_MTU.cloud"], &kept["data"]["DIND_MTU.zz"]),
+        (&"1400".into(), &Value::Null)
+    );
+    replica.stop().await
 }
 
 #[tokio::test]
@@ -286,6 +335,62 @@ async fn a_node_that_is_gone_leaves_with_its_value() -> Result<()> {
     server.delete("NodeMtu", "", "node-2");
     let stored = said(&server, "ci", "1450").await;
     assert_eq!(stored["metadata"]["annotations"]["mtu-agent.dev/old-values"], Value::Null);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_node_whose_report_is_deleted_keeps_its_value_and_its_pool_does_not_rise_above_it() -> Result<()> {
+    let server = cluster().await?;
+    for (name, mtu) in [("node-2", 1400), ("node-3", 1450)] {
+        node(&server, name, Some("cloud"));
+        report(&server, name, mtu);
+    }
+    labelled(&server, "ci", None);
+    let replica = Replica::start_with(&server, "a", |config| config.raise_after = Duration::ZERO).await?;
+    said(&server, "ci", "1400").await;
+    server.delete("NodeMtu", "", "node-2");
+    let says = |object: &Value| {
+        let old = &object["metadata"]["annotations"]["mtu-agent.dev/old-values"];
+        old == "cloud: reports count that are older than 3 hours or gone"
+    };
+    let stored = server.wait_for_object("ConfigMap", "ci", CONFIG_MAP, says).await;
+    assert_eq!(stored["data"]["DIND_MTU"], "1400");
+    assert_eq!(replica.values.borrow().of_node("node-2").map(LinkMtu::get), Some(1400));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn nodes_that_can_never_run_an_agent_count_in_no_pool() -> Result<()> {
+    let server = cluster().await?;
+    let other = |name: &str, label: &str, value: &str| {
+        let labels = json!({"mtu-agent.dev/pool": "cloud", label: value});
+        server.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}));
+    };
+    other("windows", "kubernetes.io/os", "windows");
+    other("virtual", "type", "virtual-kubelet");
+    other("fargate", "eks.amazonaws.com/compute-type", "fargate");
+    labelled(&server, "ci", None);
+    let raise_after = Duration::from_millis(1);
+    let replica = Replica::start_with(&server, "a", |config| config.raise_after = raise_after).await?;
+    said(&server, "ci", "1450").await;
+    assert_eq!(replica.metric("mtu_agent_controller_nodes{pool=\"cloud\"}").await?, "1");
+    report(&server, "node-1", 1500);
+    said(&server, "ci", "1500").await;
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn nodes_are_those_that_the_selector_selects() -> Result<()> {
+    let server = cluster().await?;
+    node(&server, "node-2", Some("metal"));
+    report(&server, "node-2", 1400);
+    labelled(&server, "ci", None);
+    let selector = "mtu-agent.dev/pool=cloud";
+    let replica =
+        Replica::start_with(&server, "a", |config| config.node_selector = selector.to_owned()).await?;
+    let stored = said(&server, "ci", "1450").await;
+    assert_eq!(stored["data"]["DIND_MTU.metal"], Value::Null);
+    assert_eq!(replica.values.borrow().of_node("node-2").map(LinkMtu::get), Some(1400), "it has its own");
     replica.stop().await
 }
 

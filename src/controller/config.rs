@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::certificates::{Hosts, HostsError};
 use crate::domain::duration::{DurationError, duration};
 use crate::kernel::host;
-use crate::publish::kubernetes::names::{CONTROLLER_NAMESPACE, POOL_LABEL, WEBHOOK_SERVICE};
+use crate::publish::kubernetes::names::{CONTROLLER_NAMESPACE, NODE_SELECTOR, POOL_LABEL, WEBHOOK_SERVICE};
 
 /// Longest label of a DNS name, and so of a namespace (RFC 1035 §2.3.4).
 const DNS_LABEL: usize = 63;
@@ -33,6 +33,8 @@ pub struct Knobs {
     pub identity: Option<String>,
     /// Label of a node that names its pool.
     pub pool_label: Option<String>,
+    /// Selects the nodes that count in their pools.
+    pub node_selector: Option<String>,
     /// How long a larger value of a pool must last before it is published.
     pub raise_after: Option<String>,
     /// Each ConfigMap is written once in this time at most.
@@ -70,6 +72,8 @@ pub struct Config {
     pub identity: String,
     /// Label of a node that names its pool.
     pub pool_label: String,
+    /// Selects the nodes that count in their pools, by their labels.
+    pub node_selector: String,
     /// How long a larger value of a pool must last before it is published.
     pub raise_after: Duration,
     /// Each ConfigMap is written once in this time at most.
@@ -105,6 +109,15 @@ pub enum ConfigError {
         /// What was given.
         value: String,
     },
+    /// Something by which no nodes can be selected.
+    #[error(
+        "node_selector is {value:?}: give what labels of nodes must be, separated by commas, such as \
+         pool=runners,type!=virtual-kubelet or !example.org/no-agent; all nodes without any"
+    )]
+    NodeSelector {
+        /// What was given.
+        value: String,
+    },
     /// A name that cannot be in a certificate.
     #[error(transparent)]
     WebhookHosts(#[from] HostsError),
@@ -118,7 +131,7 @@ impl TryFrom<Knobs> for Config {
 
     fn try_from(knobs: Knobs) -> Result<Self, ConfigError> {
         let Knobs { listen, webhook_listen, webhook_hosts, namespace, identity, pool_label, .. } = knobs;
-        let Knobs { raise_after, debounce, drain, certificates, .. } = knobs;
+        let Knobs { node_selector, raise_after, debounce, drain, certificates, .. } = knobs;
         let namespace = namespace.unwrap_or_else(|| CONTROLLER_NAMESPACE.into());
         if !is_dns_label(&namespace) {
             return Err(ConfigError::Namespace { value: namespace });
@@ -130,6 +143,10 @@ impl TryFrom<Knobs> for Config {
         let pool_label = pool_label.unwrap_or_else(|| POOL_LABEL.into());
         if !is_label_name(&pool_label) {
             return Err(ConfigError::PoolLabel { value: pool_label });
+        }
+        let node_selector = node_selector.unwrap_or_else(|| NODE_SELECTOR.into());
+        if !node_selector.is_empty() && !node_selector.split(',').all(is_requirement) {
+            return Err(ConfigError::NodeSelector { value: node_selector });
         }
         let webhook_hosts =
             webhook_hosts.unwrap_or_else(|| vec![format!("{WEBHOOK_SERVICE}.{namespace}.svc")]);
@@ -143,6 +160,7 @@ impl TryFrom<Knobs> for Config {
             namespace,
             identity,
             pool_label,
+            node_selector,
             raise_after: duration("raise_after", raise_after, Duration::from_mins(10), Duration::ZERO..=day)?,
             debounce: duration("debounce", debounce, Duration::from_secs(10), second..=hour)?,
             drain: duration("drain", drain, DRAIN, Duration::ZERO..=hour)?,
@@ -161,16 +179,27 @@ fn is_dns_name(text: &str) -> bool {
     text.len() <= DNS_NAME && text.split('.').all(is_dns_label)
 }
 
+/// One of a label selector that needs no set: `name=value`, `name!=value`, `name` or `!name`.
+fn is_requirement(text: &str) -> bool {
+    let Some((name, value)) = text.split_once('=') else {
+        return is_label_name(text.strip_prefix('!').unwrap_or(text));
+    };
+    let value = value.strip_prefix('=').unwrap_or(value);
+    is_label_name(name.strip_suffix('!').unwrap_or(name)) && (value.is_empty() || is_label_value(value))
+}
+
 /// As Kubernetes has it: `name` or `dns.prefix/name`.
 fn is_label_name(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(is_dns_name) && is_label_value(name)
+}
+
+/// Of a label and of a label's name the same is asked.
+fn is_label_value(text: &str) -> bool {
     let is_allowed = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
-    let has_ends = |ends: fn(&str) -> Option<char>| ends(name).is_some_and(|end| end.is_ascii_alphanumeric());
-    let is_name = name.len() <= DNS_LABEL && name.chars().all(is_allowed);
-    prefix.is_none_or(is_dns_name)
-        && is_name
-        && has_ends(|name| name.chars().next())
-        && has_ends(|name| name.chars().last())
+    let is_end = |char: Option<char>| char.is_some_and(|char| char.is_ascii_alphanumeric());
+    let has_ends = is_end(text.chars().next()) && is_end(text.chars().last());
+    has_ends && text.len() <= DNS_LABEL && text.chars().all(is_allowed)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! not labelled ────────────────────► delete what is ours
 //! somebody else's ─────────────────► leave it, whatever the label
 //! ```
+//!
+//! The controller's own namespace is as one that is labelled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,10 +17,30 @@ use kube::core::ObjectMeta;
 
 use super::seen::{SeenConfigMap, SeenNamespace};
 use crate::domain::fleet::{Age, Pool, Values};
+use crate::domain::mtu::LinkMtu;
 use crate::publish::host_file::daemon_json;
 use crate::publish::kubernetes::names::{
     CONFIG_MAP, CONFIG_MAP_DAEMON_JSON, CONFIG_MAP_KEY, CONTROLLER_MANAGER, MANAGED_BY, OLD_VALUES,
 };
+
+/// The values of pools that an earlier run published.
+///
+/// Those of the controller's own namespace alone: whoever may edit a namespace of theirs would otherwise have values,
+/// and pools that there are not, told to all. While it has none (the version before kept none, or somebody deleted it)
+/// those of all namespaces, but only for pools in which there are nodes, whose reports put right what is wrong.
+pub(super) fn published(
+    own: &str,
+    found: &BTreeMap<String, SeenConfigMap>,
+    nodes: &BTreeMap<String, String>,
+) -> Vec<(String, LinkMtu)> {
+    let ours = |found: &&SeenConfigMap| found.is_ours;
+    if let Some(own) = found.get(own).filter(ours) {
+        return own.published().collect();
+    }
+    let pools: BTreeSet<_> = nodes.values().collect();
+    let all = found.values().filter(ours).flat_map(SeenConfigMap::published);
+    all.filter(|(pool, _)| pools.contains(pool)).collect()
+}
 
 /// Writes under way at once.
 const MOST_AT_ONCE: usize = 4;
@@ -48,7 +70,7 @@ fn old_values(pools: &BTreeMap<String, Pool>) -> Option<String> {
     let old: Vec<_> = published
         .filter_map(|(name, pool)| match pool.age() {
             Age::Fresh => None,
-            Age::OldReports => Some(format!("{name}: reports older than 3 hours count")),
+            Age::OldReports => Some(format!("{name}: reports count that are older than 3 hours or gone")),
             Age::NoReports => Some(format!("{name}: no node reports")),
         })
         .collect();

@@ -6,14 +6,20 @@
 //!
 //! The crate also lets go of a lease that has ended without looking whose it is at that moment, and a process may
 //! stand still between any two instructions: [`Leadership::confirm`] asks before each write.
+//!
+//! It believes the holder's clock, and sleeps until the lease ends by that: if that clock was an hour ahead, for an
+//! hour, whatever becomes of the lease. So a replica that does not lead looks anew now and then, and frees a lease that
+//! is renewed no more.
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseCreateMode, LeaseManager, LeaseManagerError, LeaseParams};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -125,12 +131,16 @@ impl Election {
 
     /// Never ends. Leaves the manager behind, for the Lease to be let go of.
     async fn take_part(&self, kept: &mut Option<LeaseManager>, leads: &watch::Sender<bool>) {
-        let mut is_failing = false;
+        let (mut is_failing, mut renewed) = (false, None);
         loop {
             // One that met an error would not say again that it leads.
-            let ended = match self.manager().await {
+            let followed = match self.manager().await {
                 Ok(manager) => self.follow(kept.insert(manager), leads, &mut is_failing).await,
-                Err(error) => error,
+                Err(error) => Err(error),
+            };
+            let Err(ended) = followed else {
+                self.free_if_abandoned(&mut renewed).await;
+                continue;
             };
             let (led, error) = (leads.send_replace(false), with_sources(&ended));
             if std::mem::replace(&mut is_failing, true) {
@@ -154,21 +164,21 @@ impl Election {
         LeaseManager::new(client, LEASE, self.namespace.clone(), params, mode).await
     }
 
-    /// Ends when the Lease cannot be asked.
+    /// Ends when the Lease cannot be asked, or after a while of not leading.
     async fn follow(
         &self,
         manager: &LeaseManager,
         leads: &watch::Sender<bool>,
         is_failing: &mut bool,
-    ) -> LeaseManagerError {
+    ) -> Result<(), LeaseManagerError> {
         loop {
-            let mut changed = pin!(manager.changed());
+            let is_leader = *leads.borrow();
             let changed = tokio::select! {
-                changed = &mut changed => changed,
+                changed = manager.changed() => changed,
                 // That it was read says little: it may only be asked for when that of another one has ended.
-                () = sleep(2 * self.timing.duration()), if *is_failing => {
+                () = sleep(2 * self.timing.duration()), if !is_leader => {
                     recovered(is_failing);
-                    changed.await
+                    return Ok(());
                 }
             };
             match changed {
@@ -177,8 +187,30 @@ impl Election {
                     info!(identity = self.identity, is_leader, "leadership changed");
                     leads.send_replace(is_leader);
                 }
-                Err(error) => return error,
+                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Frees the Lease if it is still as it was when this was called before, twice its duration ago. `renewed` is when
+    /// it was renewed, by its holder's clock.
+    async fn free_if_abandoned(&self, renewed: &mut Option<MicroTime>) {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
+        // Failing is the manager's to tell: it asks next.
+        let Ok(lease) = leases.get(LEASE).await else { return };
+        let spec = lease.spec.unwrap_or_default();
+        let before = std::mem::replace(renewed, spec.renew_time);
+        if before.is_none() || before != *renewed {
+            return;
+        }
+        warn!(holder = spec.holder_identity, renewed = ?renewed, "the Lease is not renewed any more, and would end late: it is freed");
+        // Unless it was renewed meanwhile.
+        let patch = json!({
+            "metadata": {"resourceVersion": lease.metadata.resource_version},
+            "spec": {"holderIdentity": null, "acquireTime": null, "renewTime": null, "leaseDurationSeconds": null},
+        });
+        if let Err(error) = leases.patch(LEASE, &PatchParams::default(), &Patch::Merge(patch)).await {
+            warn!(error = %with_sources(&error), "the Lease could not be freed");
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn pool(node: &PartialObjectMeta<Node>, label: &str) -> String {
 /// What is kept of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SeenNamespace {
-    /// Whether it is labelled for the ConfigMap.
+    /// Whether it is labelled for the ConfigMap, or is the controller's own.
     pub(super) wants_config_map: bool,
     /// Whether it is on its way out: nothing can be made in it any more.
     pub(super) is_ending: bool,
@@ -100,13 +100,15 @@ pub(super) struct SeenNamespace {
 }
 
 impl SeenNamespace {
-    /// `None` for one that says nothing to us.
-    pub(super) fn of(namespace: &PartialObjectMeta<Namespace>) -> Option<Self> {
+    /// `None` for one that says nothing to us. `own` is the controller's, which keeps the values of all pools.
+    pub(super) fn of(namespace: &PartialObjectMeta<Namespace>, own: &str) -> Option<Self> {
         let label = namespace.labels().get(CONFIG_MAP_LABEL);
+        let is_own = namespace.name_any() == own;
+        let pools = namespace.annotations().get(POOLS).filter(|_| !is_own);
         let seen = Self {
-            wants_config_map: label.is_some_and(|value| value == ENABLED),
+            wants_config_map: is_own || label.is_some_and(|value| value == ENABLED),
             is_ending: namespace.meta().deletion_timestamp.is_some(),
-            pools: namespace.annotations().get(POOLS).and_then(|pools| named_pools(pools)),
+            pools: pools.and_then(|pools| named_pools(pools)),
         };
         (seen.wants_config_map || seen.pools.is_some()).then_some(seen)
     }

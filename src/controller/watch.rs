@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::config::Config;
 use super::mirror::Change;
 use super::seen::{News, SeenConfigMap, SeenNamespace, SeenNodeMtu, pool};
 use super::{clock, wall};
@@ -33,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// Follows all kinds. They are followed until the set is dropped.
 pub(super) fn follow_all(
     client: &Client,
-    pool_label: &str,
+    config: &Config,
     metrics: &Arc<ControllerMetrics>,
 ) -> (JoinSet<()>, mpsc::Receiver<News>) {
     let (news, heard) = mpsc::channel(BACKLOG);
@@ -41,7 +42,7 @@ pub(super) fn follow_all(
     let paged = || watcher::Config::default().page_size(PAGE);
     let config_maps =
         watcher::Config::default().page_size(CONFIG_MAP_PAGE).fields(&format!("metadata.name={CONFIG_MAP}"));
-    let pool_label = pool_label.to_owned();
+    let (pool_label, own) = (config.pool_label.clone(), config.namespace.clone());
     let mut tasks = JoinSet::new();
 
     let reports = watcher(Api::<SeenNodeMtu>::all(client.clone()), paged());
@@ -49,7 +50,8 @@ pub(super) fn follow_all(
         to(WatchKind::NodeMtus)
             .follow(reports, News::NodeMtus, |it| (it.name_any(), Some(it.report(clock(), wall())))),
     );
-    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), paged());
+    let nodes = paged().labels(&config.node_selector);
+    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), nodes);
     tasks.spawn(
         to(WatchKind::Nodes)
             .follow(nodes, News::Nodes, move |it| (it.name_any(), Some(pool(&it, &pool_label)))),
@@ -57,7 +59,7 @@ pub(super) fn follow_all(
     let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), paged());
     tasks.spawn(
         to(WatchKind::Namespaces)
-            .follow(namespaces, News::Namespaces, |it| (it.name_any(), SeenNamespace::of(&it))),
+            .follow(namespaces, News::Namespaces, move |it| (it.name_any(), SeenNamespace::of(&it, &own))),
     );
     let config_maps = watcher(Api::<ConfigMap>::all(client.clone()), config_maps);
     tasks.spawn(to(WatchKind::ConfigMaps).follow(config_maps, News::ConfigMaps, |it| {

@@ -87,7 +87,7 @@ pub struct Pool {
     pub nodes: usize,
     /// Those of them that report a value.
     pub reporting: usize,
-    /// Those of them whose report is old.
+    /// Those of them whose last report counts though it is old, or is gone.
     pub old: usize,
 }
 
@@ -96,7 +96,7 @@ pub struct Pool {
 pub enum Age {
     /// It is drawn from new reports only.
     Fresh,
-    /// Some of the reports are old.
+    /// Some of the reports are old, or gone.
     OldReports,
     /// No node of the pool reports any more.
     NoReports,
@@ -118,13 +118,15 @@ impl Pool {
 pub struct Fleet {
     raise_after: Duration,
     steady: BTreeMap<String, SteadyMtu>,
+    /// The last report with a value of each node: it may be deleted while its node carries no more than before.
+    last: BTreeMap<String, Report>,
     next_old: Option<Instant>,
 }
 
 impl Fleet {
     /// A pool's larger value must have lasted for `raise_after` before it is taken.
     pub fn new(raise_after: Duration) -> Self {
-        Self { raise_after, steady: BTreeMap::new(), next_old: None }
+        Self { raise_after, steady: BTreeMap::new(), last: BTreeMap::new(), next_old: None }
     }
 
     /// Goes on from what was published by an earlier run; where that disagrees, the smallest counts.
@@ -136,7 +138,7 @@ impl Fleet {
     }
 
     /// Draws the conclusions for each pool. `nodes` names the pool of each node that there is; the report of one that
-    /// is gone counts nowhere.
+    /// is gone counts nowhere. A node that tells no value any more counts with its last one, but in no quorum.
     pub fn fold<'a>(
         &mut self,
         now: Instant,
@@ -145,8 +147,20 @@ impl Fleet {
     ) -> BTreeMap<String, Pool> {
         let known = self.steady.keys().map(|pool| (pool.as_str(), Seen::default()));
         let mut seen: BTreeMap<&str, Seen> = known.collect();
+        // A node may come back under its name, and its agent tells again about hourly.
+        self.last.retain(|node, report| nodes.contains_key(node) || report.old_from > now);
         for (node, pool) in nodes {
-            seen.entry(pool).or_default().add(now, report_of(node));
+            let report = report_of(node).filter(|report| report.dind_mtu.is_some());
+            let last = self.last.get(node);
+            let seen = seen.entry(pool).or_default();
+            seen.pool.nodes += 1;
+            match report {
+                Some(report) => seen.add(now, report),
+                None => seen.add_last(last),
+            }
+            if let Some(report) = report.filter(|report| last != Some(report)) {
+                self.last.insert(node.clone(), report.clone());
+            }
         }
         self.next_old = seen.values().filter_map(|seen| seen.next_old).min();
         let pools: Vec<_> = seen.into_iter().map(|(name, seen)| (name.to_owned(), seen)).collect();
@@ -169,6 +183,14 @@ impl Fleet {
         Pool { mtu: steady.value(), ..pool }
     }
 
+    /// The last value of each of these nodes that told one.
+    pub fn last_of<'a>(
+        &self,
+        nodes: impl Iterator<Item = &'a String>,
+    ) -> impl Iterator<Item = (String, LinkMtu)> {
+        nodes.filter_map(|node| Some((node.clone(), self.last.get(node)?.dind_mtu?)))
+    }
+
     /// When to fold again although nothing changed.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.steady.values().filter_map(SteadyMtu::poll_timeout).chain(self.next_old).min()
@@ -184,17 +206,28 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, now: Instant, report: Option<&Report>) {
-        self.pool.nodes += 1;
-        let Some((report, mtu)) = report.and_then(|report| Some((report, report.counts()?))) else { return };
+    fn add(&mut self, now: Instant, report: &Report) {
+        let Some(mtu) = self.lower(report) else { return };
         self.pool.reporting += 1;
-        self.least = Some(self.least.map_or(mtu, |least| least.min(mtu)));
         self.pool.largest = self.pool.largest.max(Some(mtu));
         if report.old_from <= now {
             self.pool.old += 1;
         } else {
             self.next_old = Some(self.next_old.map_or(report.old_from, |next| next.min(report.old_from)));
         }
+    }
+
+    /// A node that tells nothing now.
+    fn add_last(&mut self, report: Option<&Report>) {
+        if report.and_then(|report| self.lower(report)).is_some() {
+            self.pool.old += 1;
+        }
+    }
+
+    fn lower(&mut self, report: &Report) -> Option<LinkMtu> {
+        let mtu = report.counts()?;
+        self.least = Some(self.least.map_or(mtu, |least| least.min(mtu)));
+        Some(mtu)
     }
 }
 

@@ -9,7 +9,7 @@ use mtu_agent::publish::kubernetes::names::{CONTROLLER_NAMESPACE, LEASE};
 use mtu_lab::api_server::{ApiServer, Fault, Recorded};
 use serde_json::json;
 use tokio::sync::watch::{self, Receiver};
-use tokio::time::advance;
+use tokio::time::{advance, sleep, timeout};
 use tracing::subscriber::DefaultGuard;
 
 use super::log::Log;
@@ -132,10 +132,7 @@ async fn refused_for_a_while(server: &ApiServer) -> Result<(Log, DefaultGuard, R
     let log = Log::default();
     let kept = log.kept();
     server.fail(usize::MAX, Fault::status(403), is_of_lease);
-    let client = server.client_in_process_without_retries(None);
-    let election = Election::new(&client, CONTROLLER_NAMESPACE, "a", Timing::default());
-    let (leads, leading) = watch::channel(false);
-    tokio::spawn(election.run(leads, pending()));
+    let leading = elect(server);
     refused(server, 3).await;
     let warnings = log.lines("WARN");
     let [warning] = &warnings[..] else { panic!("one: {warnings:?}") };
@@ -156,18 +153,69 @@ async fn a_replica_that_may_not_have_the_lease_says_so_once_and_says_when_it_may
     Ok(())
 }
 
-#[tokio::test(start_paused = true)]
-async fn so_does_one_that_does_not_lead_even_then() -> Result<()> {
-    let server = ApiServer::start().await?;
+/// Somebody holds the Lease, whose clock is in another century, and renewed it then.
+fn held_with_a_clock_ahead(server: &ApiServer, second: u32) {
     server.put(json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": LEASE, "namespace": CONTROLLER_NAMESPACE},
         "spec": {
             "holderIdentity": "somebody", "leaseDurationSeconds": 15, "leaseTransitions": 1,
-            "acquireTime": "2100-01-01T00:00:00.000000Z", "renewTime": "2100-01-01T00:00:00.000000Z",
+            "acquireTime": "2100-01-01T00:00:00.000000Z",
+            "renewTime": format!("2100-01-01T00:00:{second:02}.000000Z"),
         },
     }));
+}
+
+/// The election alone, in virtual time, as `a`.
+fn elect(server: &ApiServer) -> Receiver<bool> {
+    let client = server.client_in_process_without_retries(None);
+    let election = Election::new(&client, CONTROLLER_NAMESPACE, "a", Timing::default());
+    let (leads, leading) = watch::channel(false);
+    tokio::spawn(election.run(leads, pending()));
+    leading
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_nobody_renews_is_taken_though_its_holders_clock_was_ahead() -> Result<()> {
+    let server = ApiServer::start().await?;
+    held_with_a_clock_ahead(&server, 0);
+    let mut leading = elect(&server);
+    timeout(Duration::from_mins(2), leading.wait_for(|leads| *leads)).await??;
+    assert_eq!(holder(&server).as_deref(), Some("a"));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_freed_is_taken_though_its_holders_clock_was_ahead() -> Result<()> {
+    let server = ApiServer::start().await?;
+    held_with_a_clock_ahead(&server, 0);
+    let mut leading = elect(&server);
+    sleep(Duration::from_secs(20)).await;
+    server.delete("Lease", CONTROLLER_NAMESPACE, LEASE);
+    timeout(Duration::from_secs(15), leading.wait_for(|leads| *leads)).await??;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_renewed_is_left_to_its_holder_whatever_its_clock_says() -> Result<()> {
+    let server = ApiServer::start().await?;
+    held_with_a_clock_ahead(&server, 0);
+    let leading = elect(&server);
+    for second in 1..60 {
+        sleep(Duration::from_secs(10)).await;
+        held_with_a_clock_ahead(&server, second);
+    }
+    assert_eq!((holder(&server).as_deref(), *leading.borrow()), (Some("somebody"), false));
+    let looked = server.requests().into_iter().filter(is_of_lease).count();
+    assert!(looked > 10, "{looked}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_one_that_does_not_lead_even_then() -> Result<()> {
+    let server = ApiServer::start().await?;
+    held_with_a_clock_ahead(&server, 0);
     let (log, _kept, leading) = refused_for_a_while(&server).await?;
     while log.lines(ASKED_AGAIN).is_empty() {
         advance(Duration::from_secs(1)).await;

@@ -102,9 +102,10 @@ pub(super) async fn said(server: &ApiServer, namespace: &str, value: &str) -> Va
     server.wait_for_object("ConfigMap", namespace, CONFIG_MAP, says).await
 }
 
-/// Whether a request would change a ConfigMap.
+/// Whether a request would change a ConfigMap, other than the one that the controller keeps for itself.
 pub(super) fn is_config_map_write(request: &Recorded) -> bool {
-    request.is_write() && request.path.ends_with("/configmaps/dind-mtu")
+    let is_own = request.path.contains(&format!("/{CONTROLLER_NAMESPACE}/"));
+    request.is_write() && request.path.ends_with("/configmaps/dind-mtu") && !is_own
 }
 
 pub(super) fn config_map_writes(server: &ApiServer) -> Vec<Recorded> {

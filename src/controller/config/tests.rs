@@ -21,6 +21,10 @@ fn without_options_the_defaults_count() {
         (config.namespace.as_str(), config.pool_label.as_str()),
         ("mtu-agent-controller", "mtu-agent.dev/pool")
     );
+    assert_eq!(
+        config.node_selector,
+        "kubernetes.io/os!=windows,type!=virtual-kubelet,eks.amazonaws.com/compute-type!=fargate"
+    );
     assert_eq!(hosts(&config), ["mtu-agent-webhook.mtu-agent-controller.svc"]);
     assert_eq!((config.raise_after, config.debounce), (Duration::from_mins(10), Duration::from_secs(10)));
     assert_eq!(config.drain, Duration::from_secs(10));
@@ -42,7 +46,7 @@ fn the_webhook_is_called_by_the_service_of_its_namespace() {
 #[test]
 fn what_cannot_be_is_refused_with_what_to_give() {
     type Change = fn(&mut Knobs);
-    let refused: [(Change, &str); 12] = [
+    let refused: [(Change, &str); 18] = [
         (
             |knobs| knobs.namespace = Some("Upper".into()),
             "namespace is \"Upper\": give the name of a namespace",
@@ -54,6 +58,15 @@ fn what_cannot_be_is_refused_with_what_to_give() {
         (|knobs| knobs.pool_label = Some("/pool".into()), "pool_label is \"/pool\""),
         (|knobs| knobs.pool_label = Some("pool/".into()), "pool_label is \"pool/\""),
         (|knobs| knobs.pool_label = Some("a/b/c".into()), "such as mtu-agent.dev/pool"),
+        (
+            |knobs| knobs.node_selector = Some("pool in (a)".into()),
+            "node_selector is \"pool in (a)\": give what labels of nodes must be",
+        ),
+        (|knobs| knobs.node_selector = Some("a,".into()), "node_selector is \"a,\""),
+        (|knobs| knobs.node_selector = Some("a=b=c".into()), "node_selector"),
+        (|knobs| knobs.node_selector = Some("!a=b".into()), "node_selector"),
+        (|knobs| knobs.node_selector = Some("=b".into()), "node_selector"),
+        (|knobs| knobs.node_selector = Some("a=-b".into()), "such as pool=runners"),
         (
             |knobs| knobs.webhook_hosts = Some(vec!["a b".into()]),
             "--webhook-host takes a DNS name or an IP address",
@@ -68,6 +81,15 @@ fn what_cannot_be_is_refused_with_what_to_give() {
     for (change, said) in refused {
         let error = config(change).unwrap_err();
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn nodes_are_selected_by_labels_that_they_have_and_have_not() {
+    for selector in [NODE_SELECTOR, "", "a", "!example.org/a", "a=b", "a==b", "a!=b", "a=", "a.b/c=D_e,f!=1"]
+    {
+        let config = config(|knobs| knobs.node_selector = Some(selector.into())).unwrap();
+        assert_eq!(config.node_selector, selector);
     }
 }
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::domain::mtu::LinkMtu;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -99,7 +98,7 @@ fn it_says_which_values_are_old_and_why() {
     world.pools.get_mut("metal").unwrap().reporting = 0;
     world.pools.insert("new".into(), Pool { nodes: 3, ..Pool::default() });
     world.update();
-    let old = "cloud: reports older than 3 hours count; metal: no node reports";
+    let old = "cloud: reports count that are older than 3 hours or gone; metal: no node reports";
     assert_eq!(world.content("ci").old_values.as_deref(), Some(old));
     let applied = world.content("ci").applied_to("ci");
     assert_eq!(applied.metadata.annotations, Some([(OLD_VALUES.to_owned(), old.to_owned())].into()));
@@ -162,6 +161,25 @@ fn nothing_is_written_where_nothing_can_be_or_no_pool_has_a_value() {
     let found = SeenConfigMap { is_ours: true, ..SeenConfigMap::default() };
     world.found = [("odd".to_owned(), found.clone()), ("ending".to_owned(), found)].into();
     assert_eq!(world.writes(), [], "what is there stays");
+}
+
+#[test]
+fn a_run_goes_on_from_what_the_one_before_kept_and_not_from_what_others_may_write() {
+    let found = |said: &[(&str, &str)]| {
+        let data = said.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        SeenConfigMap { is_ours: true, data: data.collect(), ..SeenConfigMap::default() }
+    };
+    let nodes = [("node-1".to_owned(), "cloud".to_owned())].into();
+    let tenants = [("DIND_MTU.cloud", "1400"), ("DIND_MTU.zz", "576")];
+    let mut all = BTreeMap::from([("ci".to_owned(), found(&tenants))]);
+    let published = |all: &BTreeMap<_, _>| published("own", all, &nodes);
+    assert_eq!(published(&all), [("cloud".to_owned(), mtu(1400))], "none is kept yet");
+    let foreign = SeenConfigMap { is_ours: false, ..found(&[("DIND_MTU.cloud", "9000")]) };
+    all.insert("own".into(), foreign);
+    assert_eq!(published(&all), [("cloud".to_owned(), mtu(1400))]);
+    all.insert("own".into(), found(&[("DIND_MTU.cloud", "1450"), ("DIND_MTU.empty", "1300")]));
+    let kept = [("cloud".to_owned(), mtu(1450)), ("empty".to_owned(), mtu(1300))];
+    assert_eq!(published(&all), kept);
 }
 
 /// One that was told that all may have to say something else.

@@ -101,7 +101,7 @@ fn the_pool_of_a_node_is_its_label() {
 
 #[test]
 fn a_namespace_says_whether_it_wants_a_config_map_and_of_which_pools() {
-    let seen = |metadata: Value| SeenNamespace::of(&partial(metadata));
+    let seen = |metadata: Value| SeenNamespace::of(&partial(metadata), "own");
     assert_eq!(seen(json!({"name": "ci"})), None);
     assert_eq!(seen(json!({"name": "ci", "labels": {CONFIG_MAP_LABEL: "no"}})), None);
     let labelled = seen(json!({"name": "ci", "labels": {CONFIG_MAP_LABEL: "enabled"}})).unwrap();
@@ -111,6 +111,8 @@ fn a_namespace_says_whether_it_wants_a_config_map_and_of_which_pools() {
     let time = "2026-01-01T00:00:00Z";
     let ending = seen(json!({"labels": {CONFIG_MAP_LABEL: "enabled"}, "deletionTimestamp": time}));
     assert!(ending.unwrap().is_ending);
+    let own = seen(json!({"name": "own", "annotations": {POOLS: "metal"}})).unwrap();
+    assert_eq!((own.wants_config_map, own.pools), (true, None), "it keeps those of all");
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub const CONFIG_MAP_LABEL: &str = "mtu-agent.dev/configmap";
 pub const POOLS: &str = "mtu-agent.dev/pools";
 /// Label of a node that names its pool, unless the controller is told another.
 pub const POOL_LABEL: &str = "mtu-agent.dev/pool";
+/// The nodes that count in their pools, unless the controller is told others: all but those that admit no agent.
+pub const NODE_SELECTOR: &str =
+    "kubernetes.io/os!=windows,type!=virtual-kubelet,eks.amazonaws.com/compute-type!=fargate";
 /// Value of a label that opts in.
 pub const ENABLED: &str = "enabled";
 

@@ -218,7 +218,7 @@ fn register() -> (ControllerMetrics, Vec<Described>) {
         nodes_old: catalog.gauges(
             "nodes_old",
             [POOL],
-            "Nodes that report a value, and did so last more than 3 hours ago. It still counts.",
+            "Nodes whose last value counts though it was reported more than 3 hours ago, or is reported no more.",
         ),
         pool_dind_mtu: catalog.gauges(
             "pool_dind_mtu_bytes",
