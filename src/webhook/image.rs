@@ -52,6 +52,9 @@ const KNOBS: [(&str, Knob); 11] = [
     ("earthly/buildkitd", Knob::CniMtu),
 ];
 
+/// Docker Hub's names of docker's own image, which nobody else can use.
+const DOCKER_HUBS: [&str; 4] = ["docker", "library/docker", "docker.io/docker", "docker.io/library/docker"];
+
 /// Words of the tags of docker's own image, beside versions.
 const FLAVOURS: [&str; 10] = ["", "ce", "cli", "dind", "edge", "git", "latest", "rootless", "stable", "test"];
 
@@ -109,15 +112,16 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether it is docker's own image, from wherever, as far as its name says. One that somebody made of it has another
-    /// name, or a word in its tag that docker's own never have.
+    /// Whether it is docker's own image, from Docker Hub or, as far as its name says, from wherever. One that somebody made
+    /// of it has another name, or a word in its tag that docker's own rarely have.
     pub(super) fn is_dockers_own(self) -> bool {
         let is_version = |word: &str| {
             word.starts_with(|char: char| char.is_ascii_digit())
                 || KINDS_OF_VERSION.iter().any(|kind| word.starts_with(kind))
         };
         let mut words = self.tag.unwrap_or_default().split('-');
-        self.is_named_docker() && words.all(|word| FLAVOURS.contains(&word) || is_version(word))
+        DOCKER_HUBS.contains(&self.repository)
+            || self.is_named_docker() && words.all(|word| FLAVOURS.contains(&word) || is_version(word))
     }
 
     fn is_named_docker(self) -> bool {
@@ -172,6 +176,7 @@ mod tests {
             "docker",
             "docker:dind",
             "docker:stable-dind",
+            "docker:1.13.1-experimental-dind",
             "docker:17.06.0-ce-dind",
             "docker:28.0.0-rc.1-dind-alpine3.21",
             "docker.io/library/docker:28-dind@sha256:abc",
@@ -182,7 +187,7 @@ mod tests {
             assert!(Image::parse(own).is_dockers_own(), "{own}");
         }
         for other in
-            ["team/docker:27-dind-mirror", "docker:dind-ci", "docker:ours", "team/dind:27", "mydocker", ""]
+            ["team/docker:27-dind-mirror", "localhost:5000/docker:dind-ci", "team/dind:27", "mydocker", ""]
         {
             assert!(!Image::parse(other).is_dockers_own(), "{other}");
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use mtu_lab::agent::{Agent, AgentSpec, Samples};
 use mtu_lab::docker::{NetnsLab, Place, SERVER};
+use serde_json::Value;
 
 use super::{PUBLISHED, agent, lab, until_published};
 
@@ -26,6 +27,17 @@ fn path_mtu() -> String {
 
 fn until_verdict(agent: &Agent<'_>, name: &str) -> Result<()> {
     agent.until(name, |agent| Ok(verdict(&agent.metrics()?, name).then_some(())))
+}
+
+/// Waits for a search that found nobody, after which what was measured counts.
+fn until_kept(agent: &Agent<'_>, path_mtu: u32) -> Result<Value> {
+    until_verdict(agent, "unreachable")?;
+    let survey = agent.until("a search that found nobody", |agent| {
+        let survey = agent.survey()?;
+        Ok((survey["paths"][0]["verdict"] == "unreachable").then_some(survey))
+    })?;
+    assert_eq!(survey["paths"][0]["kept_path_mtu"], path_mtu, "{:#}", survey["paths"]);
+    Ok(survey)
 }
 
 fn probing(raise_after: &str) -> AgentSpec {
@@ -55,12 +67,7 @@ fn a_smaller_link_on_the_way_lowers_the_value_at_once_and_loss_keeps_it() -> Res
     assert!(agent.metrics()?.is(&path_mtu(), 1400.0));
 
     drop_what_comes(&lab)?;
-    until_verdict(&agent, "unreachable")?;
-    let survey = agent.until("a search that found nobody", |agent| {
-        let survey = agent.survey()?;
-        Ok((survey["paths"][0]["verdict"] == "unreachable").then_some(survey))
-    })?;
-    assert_eq!(survey["paths"][0]["kept_path_mtu"], 1400, "{:#}", survey["paths"]);
+    let survey = until_kept(&agent, 1400)?;
     assert_eq!(survey["safe_dind_mtu"]["value"], 1400);
     assert!(agent.metrics()?.is(PUBLISHED, 1400.0));
     until_published(&agent, 1400)
@@ -78,12 +85,7 @@ fn what_was_measured_outlives_a_restart_during_which_the_target_falls_silent() -
 
     drop_what_comes(&lab)?;
     let mut agent = probing("0s").start(&lab)?;
-    until_verdict(&agent, "unreachable")?;
-    let survey = agent.until("a search that found nobody", |agent| {
-        let survey = agent.survey()?;
-        Ok((survey["paths"][0]["verdict"] == "unreachable").then_some(survey))
-    })?;
-    assert_eq!(survey["paths"][0]["kept_path_mtu"], 1400, "{:#}", survey["paths"]);
+    until_kept(&agent, 1400)?;
     assert!(agent.metrics()?.is(PUBLISHED, 1400.0));
     let changes = agent.metrics()?.sum("mtu_agent_safe_dind_mtu_changes_total");
     assert_eq!(changes, Some(0.0), "not even for a moment");
